@@ -1,0 +1,92 @@
+// swift-tools-version: 6.2
+// sipfork: a SIP proxy and registrar for Debian. The targets and what each may import; arrows point downward only:
+// Programs → Processes → SIP → Runtime → C. Processes never import each other.
+import PackageDescription
+
+/// Every Swift target: Swift 6 mode, `unsafe` marks each unsafe operation, warnings are errors. The release build
+/// optimises across targets, or a call per header field and record access would remain.
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableExperimentalFeature("Lifetimes"),
+    .unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release)),
+]
+
+func module(_ folder: String, _ name: String, _ dependencies: [String]) -> Target {
+    .target(
+        name: name, dependencies: dependencies.map { .byName(name: $0) }, path: "Sources/\(folder)/\(name)",
+        swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [String]) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: ([name] + dependencies).map { .byName(name: $0) }, path: "Tests/\(name)",
+        swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "sipfork",
+    dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")],
+    targets: [
+        // C: headers and shims only.
+        .target(name: "CPlatform", path: "Sources/C/CPlatform"),
+        .target(name: "CSystemd", path: "Sources/C/CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
+        .target(name: "CSQLite", path: "Sources/C/CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
+        .target(name: "CToml", path: "Sources/C/CToml", cxxSettings: [.unsafeFlags(["-Wno-deprecated-literal-operator"])]),
+
+        // Runtime: operating system, shared memory, configuration.
+        module("Runtime", "Platform", ["CPlatform"]),
+        module("Runtime", "Systemd", ["CSystemd", "Platform"]),
+        module("Runtime", "Configuration", ["CToml", "Platform"]),
+        module("Runtime", "SharedMemory", ["Platform"]),
+        module("Runtime", "SharedState", ["SharedMemory", "Platform", "Configuration"]),
+        module("Runtime", "Mailbox", ["SharedState", "SharedMemory", "Platform"]),
+        module("Runtime", "Transport", ["SharedState", "SharedMemory", "Platform"]),
+
+        // SIP: no I/O, virtual time.
+        module("SIP", "Syntax", ["Platform"]),
+        module("SIP", "Transaction", ["Platform"]),
+        module("SIP", "Proxy", ["Syntax", "Transaction", "SharedState", "Platform"]),
+        module("SIP", "Registrar", ["Syntax", "SharedState", "Platform"]),
+
+        // Processes.
+        module("Processes", "Master", [
+            "Configuration", "Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax", "Systemd", "Transport",
+        ]),
+        module("Processes", "Worker", [
+            "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax", "Transaction", "Transport",
+        ]),
+        module("Processes", "Locator", [
+            "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",
+        ]),
+        module("Processes", "Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
+
+        // Programs.
+        .executableTarget(
+            name: "sipforkd",
+            dependencies: ["Configuration", "Locator", "Logger", "Master", "Platform", "Worker"],
+            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "sipforkctl",
+            dependencies: [
+                "Platform", "SharedMemory", "SharedState",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings),
+
+        // Tests.
+        tests("Platform", []),
+        tests("Configuration", ["Platform"]),
+        tests("SharedMemory", ["Platform"]),
+        tests("SharedState", ["SharedMemory", "Configuration", "Platform"]),
+        tests("Mailbox", ["SharedState", "SharedMemory", "Platform"]),
+        tests("Syntax", ["Platform"]),
+        tests("Transaction", ["Platform"]),
+        tests("Proxy", ["Syntax", "Transaction", "SharedState", "Platform"]),
+        tests("Registrar", ["Syntax", "SharedState", "Platform"]),
+        tests("Worker", ["Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax"]),
+        tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
+    ],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,194 @@
+#define _GNU_SOURCE
+#include "CPlatform.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int cp_memfd_create(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
+int cp_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int cp_signalfd(const uint64_t *signals, int count) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < count; i++) sigaddset(&set, (int)signals[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int cp_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
+
+int cp_timerfd_set(int fd, uint64_t ms) {
+    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+int cp_poller(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int cp_poll_change(int poller, int change, int fd, uint32_t events, uint64_t token) {
+    struct epoll_event event = {.events = events, .data.u64 = token};
+    return epoll_ctl(poller, change, fd, &event);
+}
+
+int cp_poll_wait(int poller, struct cp_event *events, int count, int milliseconds) {
+    struct epoll_event ready[cp_batch];
+    int n = epoll_wait(poller, ready, count < cp_batch ? count : cp_batch, milliseconds);
+    for (int i = 0; i < n; i++)
+        events[i] = (struct cp_event){.token = ready[i].data.u64, .events = ready[i].events};
+    return n;
+}
+
+int cp_receive(int fd, struct cp_datagram *d, int count) {
+    struct mmsghdr messages[cp_batch];
+    char control[cp_batch][64] __attribute__((aligned(8)));
+    if (count > cp_batch) count = cp_batch;
+    for (int i = 0; i < count; i++) {
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &d[i].peer, .msg_namelen = sizeof d[i].peer, .msg_iov = d[i].parts,
+            .msg_iovlen = (size_t)d[i].part_count, .msg_control = control[i], .msg_controllen = sizeof control[i]};
+        messages[i].msg_len = 0;
+    }
+    int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < n; i++) {
+        struct msghdr *h = &messages[i].msg_hdr;
+        d[i].length = messages[i].msg_len;
+        d[i].truncated = (h->msg_flags & MSG_TRUNC) != 0;
+        d[i].peer_length = h->msg_namelen;
+        d[i].has_local = 0;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+            if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+                struct in_pktinfo info;
+                memcpy(&info, CMSG_DATA(c), sizeof info);
+                struct sockaddr_in *local = (struct sockaddr_in *)&d[i].local;
+                memset(local, 0, sizeof *local);
+                local->sin_family = AF_INET;
+                local->sin_addr = info.ipi_spec_dst;
+                d[i].has_local = 1;
+            }
+        }
+    }
+    return n;
+}
+
+int cp_send(int fd, const struct cp_outgoing *d, int count) {
+    struct mmsghdr messages[cp_batch];
+    if (count > cp_batch) count = cp_batch;
+    for (int i = 0; i < count; i++) {
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = (void *)d[i].peer, .msg_namelen = d[i].peer_length, .msg_iov = (struct iovec *)d[i].parts,
+            .msg_iovlen = (size_t)d[i].part_count};
+        messages[i].msg_len = 0;
+    }
+    return sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+int cp_receive_records(int fd, void *base, size_t size, uint32_t *lengths, int count) {
+    struct mmsghdr messages[cp_batch];
+    struct iovec parts[cp_batch];
+    if (count > cp_batch) count = cp_batch;
+    for (int i = 0; i < count; i++) {
+        parts[i] = (struct iovec){.iov_base = (char *)base + (size_t)i * size, .iov_len = size};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+        messages[i].msg_len = 0;
+    }
+    int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < n; i++) lengths[i] = messages[i].msg_len;
+    return n;
+}
+
+int cp_want_packet_info(int fd, int family) {
+    int on = 1;
+    return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
+                              : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+}
+
+int cp_send_descriptor(int fd, int descriptor, const void *payload, size_t length) {
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+    memset(control, 0, sizeof control);
+    struct iovec part = {.iov_base = (void *)payload, .iov_len = length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &descriptor, sizeof(int));
+    }
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
+}
+
+ssize_t cp_receive_descriptor(int fd, int *descriptor, void *payload, size_t length) {
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+    struct iovec part = {.iov_base = payload, .iov_len = length};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    *descriptor = -1;
+    ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (n < 0) return -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(c), sizeof(int));
+    return n;
+}
+
+int cp_peer_credentials(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -1;
+    *pid = (uint32_t)credentials.pid;
+    *uid = credentials.uid;
+    *gid = credentials.gid;
+    return 0;
+}
+
+int cp_spawn(const char *path, char *const argv[], char *const envp[], const int *sources, int count) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t all, none;
+    pid_t pid;
+    sigfillset(&all);
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    // Sources lie above the numbered range (Descriptor.raised), so no dup2 overwrites one that is still needed.
+    for (int i = 0; i < count; i++) {
+        if (sources[i] >= 0) posix_spawn_file_actions_adddup2(&actions, sources[i], i);
+        else posix_spawn_file_actions_addclose(&actions, i);
+    }
+    posix_spawn_file_actions_addclosefrom_np(&actions, count);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    int error = posix_spawn(&pid, path, &actions, &attributes, argv, envp);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    return pid;
+}
+
+int cp_die_with_parent(int parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return getppid() == parent;
+}
+
+void cp_set_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+int cp_no_dump(void *base, size_t length) { return madvise(base, length, MADV_DONTDUMP); }
+
+int cp_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
+int cp_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }

@@ -1,0 +1,77 @@
+// Platform calls that Swift cannot say: GNU extensions (wrapped in CPlatform.c, where _GNU_SOURCE may be defined),
+// macros with arguments, and atomics on memory that other processes map.
+#pragma once
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+// Atomics on shared memory. Words are naturally aligned; every process runs on the same machine.
+static inline uint64_t cp_load64(const void *p) { return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE); }
+static inline void cp_store64(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE); }
+static inline uint64_t cp_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_SEQ_CST); }
+static inline uint32_t cp_load32(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
+static inline void cp_store32(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
+static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// Linux calls behind _GNU_SOURCE. All return -1 with errno set, as the calls they wrap.
+int cp_memfd_create(const char *name);
+int cp_accept(int fd);
+int cp_signalfd(const uint64_t *signals, int count);
+int cp_timerfd(void);
+int cp_timerfd_set(int fd, uint64_t monotonic_ms);
+
+// One received datagram: payload in up to two stretches, sender, and the local address that it was sent to.
+struct cp_datagram {
+    struct iovec parts[2];
+    int part_count;
+    uint32_t length;                   // out: bytes received
+    int truncated;                     // out: the datagram was longer than the parts
+    struct sockaddr_storage peer;      // out (receive), in (send)
+    socklen_t peer_length;
+    int has_local;                     // out: local holds the address that was asked
+    struct sockaddr_storage local;
+};
+enum { cp_batch = 64 };
+
+// epoll without its union. `change` is 1 to add, 2 to remove, 3 to modify (as EPOLL_CTL_*).
+enum { cp_readable = 1, cp_writable = 4, cp_failed = 8 };   // EPOLLIN, EPOLLOUT, EPOLLERR (and EPOLLHUP)
+struct cp_event { uint64_t token; uint32_t events; };
+int cp_poller(void);
+int cp_poll_change(int poller, int change, int fd, uint32_t events, uint64_t token);
+// Waits (milliseconds, -1: without end); the number of events, at most count and cp_batch.
+int cp_poll_wait(int poller, struct cp_event *events, int count, int milliseconds);
+// Receives up to count (<= cp_batch) datagrams without blocking; the number received or -1.
+int cp_receive(int fd, struct cp_datagram *datagrams, int count);
+
+struct cp_outgoing {
+    struct iovec parts[4];
+    int part_count;
+    const void *peer;
+    socklen_t peer_length;
+};
+// Sends up to count (<= cp_batch) datagrams without blocking; the number sent or -1 (errno of the first).
+int cp_send(int fd, const struct cp_outgoing *datagrams, int count);
+
+// Receives up to count datagrams of at most `size` bytes, datagram i at base + i * size. lengths[i] is its length.
+int cp_receive_records(int fd, void *base, size_t size, uint32_t *lengths, int count);
+
+int cp_want_packet_info(int fd, int family);
+// Sends one descriptor with a small payload over a Unix socket.
+int cp_send_descriptor(int fd, int descriptor, const void *payload, size_t length);
+// Receives payload and at most one descriptor (-1 when none came).
+ssize_t cp_receive_descriptor(int fd, int *descriptor, void *payload, size_t length);
+int cp_peer_credentials(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid);
+
+// Starts path with argv and envp; descriptor sources[i] becomes descriptor i of the child, all others are closed.
+// Signals are reset. Returns the pid or -1.
+int cp_spawn(const char *path, char *const argv[], char *const envp[], const int *sources, int count);
+
+// Dies with the parent: SIGKILL when it ends. False when the parent is no longer `parent`.
+int cp_die_with_parent(int parent);
+void cp_set_name(const char *name);
+// Leaves the mapping out of core dumps.
+int cp_no_dump(void *base, size_t length);
+int cp_exit_status(int status);   // WEXITSTATUS, or -1 when it was a signal
+int cp_exit_signal(int status);   // WTERMSIG, or 0

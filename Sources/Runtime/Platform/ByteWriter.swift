@@ -1,0 +1,115 @@
+import Glibc
+
+/// Appends bytes to a fixed stretch of memory. What does not fit is left out and sets `overflowed`; nothing traps.
+///
+/// The owner of the memory (a slot, a stored message, the outbox) makes the writer and keeps the memory alive; the
+/// writer is passed `inout` down to whoever builds the message.
+@safe package struct ByteWriter {
+    private let base: UnsafeMutableRawPointer
+    package let capacity: Int
+    /// Bytes written so far.
+    package private(set) var count = 0
+    /// True once an append did not fit: the content is not to be used.
+    package private(set) var overflowed = false
+
+    /// - Parameter base: at least `capacity` writable bytes that outlive the writer.
+    package init(unsafe base: UnsafeMutableRawPointer, capacity: Int) {
+        unsafe self.base = base
+        self.capacity = capacity
+    }
+
+    package init(_ buffer: UnsafeMutableRawBufferPointer) {
+        unsafe base = buffer.baseAddress!
+        capacity = buffer.count
+    }
+
+    private mutating func reserve(_ length: Int) -> Bool {
+        if length > capacity &- count || overflowed {
+            overflowed = true
+            return false
+        }
+        return true
+    }
+
+    package mutating func append(_ byte: UInt8) {
+        guard reserve(1) else { return }
+        unsafe base.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
+        count &+= 1
+    }
+
+    package mutating func append(_ text: StaticString) {
+        let length = text.utf8CodeUnitCount
+        guard reserve(length) else { return }
+        unsafe memcpy(base + count, text.utf8Start, length)
+        count &+= length
+    }
+
+    package mutating func append(_ bytes: Span<UInt8>) {
+        let length = bytes.count
+        guard length > 0, reserve(length) else { return }
+        unsafe bytes.withUnsafeBufferPointer { unsafe _ = memcpy(base + count, $0.baseAddress!, length) }
+        count &+= length
+    }
+
+    /// The part `from ..< to` of `bytes`; traps where that is outside, for such offsets are ours.
+    package mutating func append(_ bytes: Span<UInt8>, from: Int, to: Int) {
+        append(bytes.extracting(from..<to))
+    }
+
+    /// Allocates; for start-up and tools only.
+    package mutating func append(string: String) {
+        var text = string
+        text.withUTF8 { buffer in
+            guard buffer.count > 0, reserve(buffer.count) else { return }
+            unsafe _ = memcpy(base + count, buffer.baseAddress!, buffer.count)
+            count &+= buffer.count
+        }
+    }
+
+    package mutating func append(decimal value: UInt64) {
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var rest = value
+        var first = 20
+        repeat {
+            first &-= 1
+            digits[first] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+            rest /= 10
+        } while rest != 0
+        for index in first..<20 { append(digits[index]) }
+    }
+
+    package mutating func append(decimal value: Int) {
+        if value < 0 { append(0x2D) }
+        append(decimal: UInt64(value.magnitude))
+    }
+
+    /// Lower-case hexadecimal, `digits` long, leading zeros kept.
+    package mutating func append(hexadecimal value: UInt64, digits: Int) {
+        guard reserve(digits) else { return }
+        for position in stride(from: digits &- 1, through: 0, by: -1) {
+            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(position &* 4)) & 15
+            append(nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x57)
+        }
+    }
+
+    /// Writes one byte again at an earlier place.
+    package mutating func replace(at offset: Int, with byte: UInt8) {
+        precondition(offset >= 0 && offset < count)
+        unsafe base.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+    }
+
+    /// What was written so far.
+    package var written: Span<UInt8> {
+        @_lifetime(borrow self) get {
+            let bytes = unsafe Span<UInt8>(
+                _unsafeStart: base.assumingMemoryBound(to: UInt8.self), count: count)
+            return unsafe _overrideLifetime(bytes, borrowing: self)
+        }
+    }
+
+    /// Forgets all that was written.
+    package mutating func reset() {
+        count = 0
+        overflowed = false
+    }
+}
