@@ -13,6 +13,8 @@ static inline void cp_store64(void *p, uint64_t v) { __atomic_store_n((uint64_t 
 static inline uint64_t cp_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_SEQ_CST); }
 static inline uint32_t cp_load32(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
 static inline void cp_store32(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
+// Keeps the compiler from moving stores across: what a killed process has written is then a prefix of its program.
+static inline void cp_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // Linux calls behind _GNU_SOURCE. All return -1 with errno set, as the calls they wrap.
