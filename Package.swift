@@ -41,8 +41,8 @@ let package = Package(
         module("Runtime", "Configuration", ["CToml", "Platform"]),
         module("Runtime", "SharedMemory", ["Platform"]),
         module("Runtime", "SharedState", ["SharedMemory", "Platform", "Configuration"]),
-        module("Runtime", "Mailbox", ["SharedState", "SharedMemory", "Platform"]),
-        module("Runtime", "Transport", ["SharedState", "SharedMemory", "Platform"]),
+        module("Runtime", "Mailbox", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
+        module("Runtime", "Transport", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
 
         // SIP: no I/O, virtual time.
         module("SIP", "Syntax", ["Platform"]),

@@ -48,6 +48,11 @@ package struct LogRing: BitwiseCopyable {
     package var dropped: UInt64 { memory.loadAtomic(base + 16) }
     package var isEmpty: Bool { tail == head }
 
+    /// True where the logger has to be woken: it has taken all that was there when it was woken last.
+    package func wantsWake() -> Bool { memory.exchange(1, at: base + 24) == 0 }
+    /// By the logger, before it drains.
+    package func rearm() { _ = memory.exchange(0, at: base + 24) }
+
     /// Appends a formed entry; false where it was dropped.
     package func append(_ entry: Span<UInt8>) -> Bool {
         let length = entry.count + 2

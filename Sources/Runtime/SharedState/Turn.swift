@@ -61,30 +61,39 @@ package struct Turn: BitwiseCopyable {
         entries = Int(word >> 32)
         if word & 0xFF == 1 { return .flush }
         entries = 0
-        let pending = undo.count > 0 || consumed < Turn.inFlightCapacity && !mail(consumed).isNone
+        let pending = undo.count > 0
         undo.undo()
-        return pending ? .undone : .clean
+        return pending || next() != nil ? .undone : .clean
     }
 
     // MARK: in-flight mail
 
-    /// The first in-flight message that is not yet handled.
-    package var nextMail: Int { consumed }
+    /// The next message to handle; nil when all are. Each datagram was received at a multiple of `Mail.batch`, so
+    /// behind its last message the next datagram's place follows.
+    package mutating func next() -> Mail? {
+        while consumed < Turn.inFlightCapacity {
+            let mail: Mail = memory.load(inFlight + consumed * Mail.bytes)
+            if !mail.isNone { return mail }
+            consumed = (consumed / Mail.batch + 1) * Mail.batch
+        }
+        return nil
+    }
 
+    /// Every message that is in flight and was handled by turns up to now; for giving back slots.
     package func mail(_ index: Int) -> Mail { memory.load(inFlight + index * Mail.bytes) }
+    package var consumedCount: Int { consumed }
 
-    /// Where the receive call puts mail; `count` messages from `first` on.
-    @unsafe package func mailAddress(_ first: Int, count: Int) -> UnsafeMutableRawPointer {
-        unsafe memory.address(inFlight + first * Mail.bytes, count: count * Mail.bytes)
+    /// Where the receive call puts mail: the whole array, datagram i at i × `Mail.batch` messages.
+    @unsafe package var mailAddress: UnsafeMutableRawPointer {
+        unsafe memory.address(inFlight, count: Turn.inFlightCapacity * Mail.bytes)
     }
 
     /// Counts one in-flight message as handled once this turn commits.
     package mutating func consume() { consumed += 1 }
 
     /// Clears the array for the next receive; all mail is handled and the turn is finished.
-    package mutating func clearInFlight() {
-        if consumed == 0 { return }
-        memory.zero(inFlight, count: consumed * Mail.bytes)
+    package mutating func clearInFlight(received: Int = Turn.inFlightCapacity) {
+        memory.zero(inFlight, count: received * Mail.bytes)
         Ordering.compilerFence()
         consumed = 0
         memory.storeAtomic(0, at: commitWord)
