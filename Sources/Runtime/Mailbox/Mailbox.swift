@@ -24,8 +24,10 @@ package struct Mailbox: ~Copyable {
         var size: Int32 = 4 << 20
         _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUFFORCE, &size, 4)
         _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUF, &size, 4)
-        reading = try first.raised()
-        writing = try second.raised()
+        let reader = try first.raised()
+        let writer = try second.raised()
+        reading = reader
+        writing = writer
     }
 }
 
