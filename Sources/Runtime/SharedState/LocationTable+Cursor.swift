@@ -46,12 +46,14 @@ import SharedMemory
 
     private mutating func collect(_ index: Int) {
         var block = table.load(table.bucket(index))
-        while isPlausible(block) && hashes.count < LocationCursor.longestChain {
+        var steps = 0
+        while isPlausible(block) && steps < LocationCursor.longestChain {
             let hash: UInt64 = table.memory.load(block + LocationTable.hashOffset)
             // Elsewhere now: the chain behind it belongs to another bucket.
             if table.bucket(hash: hash) != table.bucket(index) { return }
             if !hashes.contains(hash) { hashes.append(hash) }
             block = table.load(block)
+            steps += 1
         }
     }
 
