@@ -55,7 +55,8 @@ let package = Package(
             "Configuration", "Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax", "Systemd", "Transport",
         ]),
         module("Processes", "Worker", [
-            "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax", "Transaction", "Transport",
+            "CPlatform", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
+            "Transaction", "Transport",
         ]),
         module("Processes", "Locator", [
             "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",

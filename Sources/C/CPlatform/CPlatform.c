@@ -143,13 +143,16 @@ ssize_t cp_receive_descriptor(int fd, int *descriptor, void *payload, size_t len
     return n;
 }
 
-int cp_peer_credentials(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid) {
-    struct ucred credentials;
-    socklen_t length = sizeof credentials;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -1;
-    *pid = (uint32_t)credentials.pid;
-    *uid = credentials.uid;
-    *gid = credentials.gid;
+int cp_peer_is_trusted(int fd) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    gid_t groups[256];
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return 0;
+    if (peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid()) return 1;
+    length = sizeof groups;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0) return 0;
+    for (size_t i = 0; i < length / sizeof *groups; i++)
+        if (groups[i] == getegid()) return 1;
     return 0;
 }
 
