@@ -52,7 +52,8 @@ let package = Package(
 
         // Processes.
         module("Processes", "Master", [
-            "Configuration", "Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax", "Systemd", "Transport",
+            "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
+            "Systemd",
         ]),
         module("Processes", "Worker", [
             "CPlatform", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",

@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,11 +26,9 @@ int cp_signalfd(const uint64_t *signals, int count) {
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int cp_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
-
-int cp_timerfd_set(int fd, uint64_t ms) {
-    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
-    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
+int cp_signal_next(int fd) {
+    struct signalfd_siginfo information;
+    return read(fd, &information, sizeof information) == sizeof information ? (int)information.ssi_signo : 0;
 }
 
 int cp_poller(void) { return epoll_create1(EPOLL_CLOEXEC); }

@@ -152,7 +152,9 @@ extension WorkerProcess {
                 record.timer.final()
             }
         }
-        if effects.contains(.passResponse) && message.status != 100 && !isCancel {
+        if effects.contains(.passResponse) && message.status == 487 && record.isTimedOut {
+            report(408, of: record)
+        } else if effects.contains(.passResponse) && message.status != 100 && !isCancel {
             var pass = Mail(.forkResponse)
             pass.transaction = record.server
             pass.fork = record.fork
@@ -254,7 +256,9 @@ extension WorkerProcess {
         if record.isInvite && !effects.contains(.terminated) {
             switch record.timer.timeout(now: now, values: values) {
             case .none: break
-            case .sendCancel: sendCancel(record)
+            case .sendCancel:
+                record.isTimedOut = true
+                sendCancel(record)
             case .giveUp:
                 effects.formUnion(record.invite.abandon(now: now, values: values, reliable: false))
                 report(408, of: record)

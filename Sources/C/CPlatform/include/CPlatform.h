@@ -21,8 +21,8 @@ static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 int cp_memfd_create(const char *name);
 int cp_accept(int fd);
 int cp_signalfd(const uint64_t *signals, int count);
-int cp_timerfd(void);
-int cp_timerfd_set(int fd, uint64_t monotonic_ms);
+// The next signal of a signalfd, 0 where there is none.
+int cp_signal_next(int fd);
 
 // One received datagram: payload in up to two stretches, sender, and the local address that it was sent to.
 struct cp_datagram {

@@ -30,7 +30,7 @@ struct Child {
     mutating func died(now: UInt64) {
         pid = 0
         quickDeaths = now &- startedAt < 1000 ? quickDeaths + 1 : 0
-        let delay = quickDeaths < 3 ? 0 : min(50 << min(quickDeaths - 3, 10), 2000)
+        let delay: UInt64 = quickDeaths < 3 ? 0 : min(50 << min(quickDeaths - 3, 10), 2000)
         restartAt = now + delay
     }
 }
@@ -46,7 +46,7 @@ struct ChildStarter: ~Copyable {
         self.arena = arena
         self.keys = keys
         self.workers = workers
-        let opened = Descriptor(owning: try check("open /dev/null") { open("/dev/null", O_RDWR | O_CLOEXEC) })
+        let opened = Descriptor(owning: try check("open /dev/null") { unsafe open("/dev/null", O_RDWR | O_CLOEXEC) })
         null = try opened.raised()
     }
 
