@@ -52,10 +52,12 @@ let package = Package(
 
         // Processes.
         module("Processes", "Master", [
-            "Configuration", "Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax", "Systemd", "Transport",
+            "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
+            "Systemd",
         ]),
         module("Processes", "Worker", [
-            "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax", "Transaction", "Transport",
+            "CPlatform", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
+            "Transaction", "Transport",
         ]),
         module("Processes", "Locator", [
             "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",

@@ -29,6 +29,9 @@ package struct Mailbox: ~Copyable {
         reading = reader
         writing = writer
     }
+
+    /// Both ends, for someone who keeps them as long as the process lives.
+    package consuming func takeEnds() -> (reading: Int32, writing: Int32) { (reading.release(), writing.release()) }
 }
 
 /// Receives mail into a turn.

@@ -58,7 +58,7 @@ package struct SharedState: BitwiseCopyable {
 
     private static let headerBytes = 4096
 
-    /// Places all regions; `memory` may be a mapping of another size while planning.
+    /// Places all regions.
     package init(memory: Memory, sizes: ArenaSizes) {
         self.memory = memory
         self.sizes = sizes
@@ -85,6 +85,11 @@ package struct SharedState: BitwiseCopyable {
         for index in 0..<workers { shards[index] = Shard.Plan(&planner, records: Int(sizes.records)) }
         self.shards = shards
         size = planner.placeRegion(0)
+    }
+
+    /// Bytes of an arena of these sizes. Planning touches no memory.
+    package static func bytes(_ sizes: ArenaSizes) -> Int {
+        SharedState(memory: unsafe Memory(unsafe: UnsafeMutableRawPointer(bitPattern: 4096)!, size: 0), sizes: sizes).size
     }
 
     /// Attaches to an arena whose header says how large it is.

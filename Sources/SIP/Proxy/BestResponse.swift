@@ -11,7 +11,7 @@
 /// | 3    | 3xx                         | lowest class                                                |
 /// | 4    | 401, 407, 415, 420, 484     | the caller can try again, and better                        |
 /// | 5    | 4xx                         |                                                             |
-/// | 6    | 408                         | ours: nobody was there. Any real answer of the class says more       |
+/// | 6    | 408                         | ours: nobody was there; any real answer says more           |
 /// | 7    | 5xx                         |                                                             |
 /// | 8    | 503                         | ours: could not be reached. Sent as 500                     |
 ///

@@ -75,7 +75,8 @@ package struct ForkRecord: BitwiseCopyable {
     package var fork: UInt8 = 0
     package var attempt: UInt8 = 0
     package var method: UInt8 = 0
-    private var padding: UInt8 = 0
+    /// Timer C has cancelled it: the 487 that follows is a 408 to the response context (§16.8).
+    package var isTimedOut = false
     /// The last status received, 0 for none.
     package var status: UInt16 = 0
     private var padding2: UInt64 = 0

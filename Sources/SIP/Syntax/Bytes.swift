@@ -45,10 +45,6 @@ struct CharacterSet {
     @inline(__always) static var token: CharacterSet {
         CharacterSet(low: 0x03FF_6CA2_0000_0000, high: 0x47FF_FFFF_87FF_FFFE)
     }
-    /// Letters, digits, - . and, against the grammar but seen in the field, _
-    @inline(__always) static var hostname: CharacterSet {
-        CharacterSet(low: 0x03FF_6000_0000_0000, high: 0x07FF_FFFE_87FF_FFFE)
-    }
     /// Letters, digits and the marks - _ . ! ~ * ' ( )
     @inline(__always) static var unreserved: CharacterSet {
         CharacterSet(low: 0x03FF_6782_0000_0000, high: 0x47FF_FFFE_87FF_FFFE)
@@ -70,7 +66,7 @@ extension UInt8 {
     /// SP or HTAB.
     @inline(__always) var isBlank: Bool { self == 0x20 || self == 0x09 }
     /// SP, HTAB, and CR and LF, which inside a value can only be a fold.
-    @inline(__always) var isWhitespace: Bool { self == 0x20 || self == 0x0D || self == 0x0A || self == 0x09 }
+    @inline(__always) var isWhitespace: Bool { self <= 0x20 && (1 << UInt64(self)) & (0x1_0000_2600 as UInt64) != 0 }
 
     @inline(__always) var hexadecimalValue: UInt8? {
         switch self {
@@ -100,38 +96,15 @@ extension Span<UInt8> {
         return ByteRange(first, last)
     }
 
-    /// The first byte at or behind `from` that is CR or LF, or `end`. Eight bytes a step.
+    /// True where the bytes of `range` are `text`, from its byte `skipped` on, letters of either case alike.
     @inline(__always)
-    func endOfText(_ from: Int, _ end: Int) -> Int {
-        var position = from
-        while true {
-            while position &+ 8 <= end {
-                // The load is bounds-checked, and any eight bytes are a UInt64.
-                let word = UInt64(
-                    littleEndian: unsafe bytes.unsafeLoadUnaligned(fromByteOffset: position, as: UInt64.self))
-                // The highest bit of each byte below 0x0E; the lowest of these is exact.
-                let low = (word &- 0x0E0E_0E0E_0E0E_0E0E) & ~word & 0x8080_8080_8080_8080
-                if low != 0 {
-                    position &+= low.trailingZeroBitCount >> 3
-                    break
-                }
-                position &+= 8
-            }
-            if position >= end { return end }
-            let byte = self[position]
-            if byte == 0x0D || byte == 0x0A { return position }
-            position &+= 1
-        }
-    }
-
-    /// True where the bytes of `range` are `text`, letters of either case alike.
-    @inline(__always)
-    package func matches(_ range: ByteRange, ignoringCase text: StaticString) -> Bool {
-        guard text.utf8CodeUnitCount == Int(range.count) else { return false }
+    package func matches(_ range: ByteRange, ignoringCase text: StaticString, from skipped: Int = 0) -> Bool {
+        let count = Int(range.count)
+        guard text.utf8CodeUnitCount &- skipped == count else { return false }
         let start = range.start
-        for index in 0..<Int(range.count) {
+        for index in 0..<count {
             // Inside, for the counts are the same.
-            let wanted = unsafe text.utf8Start[index]
+            let wanted = unsafe text.utf8Start[index &+ skipped]
             if self[start &+ index].lowercased != wanted.lowercased { return false }
         }
         return true

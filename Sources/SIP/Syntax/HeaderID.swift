@@ -37,18 +37,21 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     }
 
     /// The header field whose name, long or compact (IANA registry "SIP Parameters"), stands at `range`; letters of
-    /// either case alike. Length and first letter leave one candidate.
+    /// either case alike. They are compared as words.
     @inline(__always)
     package init(_ bytes: Span<UInt8>, _ range: ByteRange) {
-        self = .other
-        guard !range.isEmpty else { return }
-        let letter = bytes[range.start] | 0x20
-        if range.count == 1 {
-            self = HeaderID.compact(letter)
+        let count = Int(range.count)
+        guard count > 0, range.lies(in: bytes) else {
+            self = .other
             return
         }
-        let candidate = HeaderID.candidate(count: range.count, letter: letter, second: bytes[range.start &+ 1] | 0x20)
-        if candidate != .other && bytes.matches(range, ignoringCase: candidate.name) { self = candidate }
+        if count == 1 {
+            self = HeaderID.compact(bytes[range.start] | 0x20)
+        } else if count <= 8 {
+            self = HeaderID.short(bytes.key(range.start, count))
+        } else {
+            self = HeaderID.long(bytes, range)
+        }
     }
 
     /// The compact names of header fields that are `other` (s u e o r b d a j n x y) stay `other`.
@@ -66,33 +69,53 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         }
     }
 
+    /// Names of two to eight letters, and nothing behind them in the key.
     @inline(__always)
-    private static func candidate(count: UInt16, letter: UInt8, second: UInt8) -> HeaderID {
-        switch (count, letter) {
-        case (2, UInt8(ascii: "t")): .to
-        case (3, UInt8(ascii: "v")): .via
-        case (4, UInt8(ascii: "f")): .from
-        case (4, UInt8(ascii: "c")): .cseq
-        case (4, UInt8(ascii: "p")): .path
-        case (4, UInt8(ascii: "d")): .date
-        case (5, UInt8(ascii: "r")): .route
-        case (7, UInt8(ascii: "c")): second == UInt8(ascii: "a") ? .callID : .contact
-        case (7, UInt8(ascii: "e")): .expires
-        case (7, UInt8(ascii: "r")): .require
-        case (9, UInt8(ascii: "s")): .supported
-        case (9, UInt8(ascii: "t")): .timestamp
-        case (11, UInt8(ascii: "m")): .minExpires
-        case (11, UInt8(ascii: "r")): .retryAfter
-        case (12, UInt8(ascii: "m")): .maxForwards
-        case (12, UInt8(ascii: "r")): .recordRoute
-        case (12, UInt8(ascii: "c")): .contentType
-        case (13, UInt8(ascii: "p")): .proxyRequire
-        case (13, UInt8(ascii: "a")): .authorization
-        case (14, UInt8(ascii: "c")): .contentLength
-        case (16, UInt8(ascii: "w")): .wwwAuthenticate
-        case (18, UInt8(ascii: "p")): .proxyAuthenticate
-        case (19, UInt8(ascii: "p")): .proxyAuthorization
+    private static func short(_ key: UInt64) -> HeaderID {
+        switch key {
+        case Word.key("to"): .to
+        case Word.key("via"): .via
+        case Word.key("from"): .from
+        case Word.key("cseq"): .cseq
+        case Word.key("path"): .path
+        case Word.key("date"): .date
+        case Word.key("route"): .route
+        case Word.key("call-id"): .callID
+        case Word.key("contact"): .contact
+        case Word.key("expires"): .expires
+        case Word.key("require"): .require
         default: .other
+        }
+    }
+
+    /// Names of nine to nineteen letters: those of one length differ in the first or the last eight.
+    @inline(__always)
+    private static func long(_ bytes: Span<UInt8>, _ range: ByteRange) -> HeaderID {
+        let count = Int(range.count)
+        let head = bytes.key(range.start, 8)
+        let tail = bytes.key(range.end &- 8, 8)
+
+        @inline(__always)
+        func isName(_ name: StaticString) -> Bool {
+            head == Word.key(name, from: 0) && tail == Word.key(name, from: name.utf8CodeUnitCount &- 8)
+        }
+        switch count {
+        case 9: return isName("Supported") ? .supported : isName("Timestamp") ? .timestamp : .other
+        case 11: return isName("Min-Expires") ? .minExpires : isName("Retry-After") ? .retryAfter : .other
+        case 12:
+            if isName("Max-Forwards") { return .maxForwards }
+            return isName("Content-Type") ? .contentType : isName("Record-Route") ? .recordRoute : .other
+        case 13: return isName("Proxy-Require") ? .proxyRequire : isName("Authorization") ? .authorization : .other
+        case 14: return isName("Content-Length") ? .contentLength : .other
+        case 16: return isName("WWW-Authenticate") ? .wwwAuthenticate : .other
+        case 18:
+            // Two bytes in the middle are in neither half.
+            let isIt = isName("Proxy-Authenticate") && bytes.key(range.start &+ 8, 2) == Word.key("th")
+            return isIt ? .proxyAuthenticate : .other
+        case 19:
+            let isIt = isName("Proxy-Authorization") && bytes.key(range.start &+ 8, 3) == Word.key("tho")
+            return isIt ? .proxyAuthorization : .other
+        default: return .other
         }
     }
 }

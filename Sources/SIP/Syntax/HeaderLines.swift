@@ -23,8 +23,7 @@ struct RawLine: BitwiseCopyable {
     /// Reads the line at `start` up to `limit`: name, white space, colon, text, folds (RFC 3261 §7.3.1).
     @inline(__always)
     init(_ bytes: Span<UInt8>, at start: Int, limit: Int) {
-        var position = start
-        while position < limit && CharacterSet.token.contains(bytes[position]) { position &+= 1 }
+        var position = bytes.first(start, limit) { $0.nameEnd }
         nameEnd = position
         while position < limit && bytes[position].isBlank { position &+= 1 }
         if position < limit && bytes[position] != Ascii.colon {
@@ -37,7 +36,7 @@ struct RawLine: BitwiseCopyable {
         }
         valueStart = position
         while true {
-            position = bytes.endOfText(position, limit)
+            position = bytes.first(position, limit) { $0.lineEnd }
             if position &+ 1 >= limit {
                 // A CR at the very end counts as cut off; an LF there ends the line.
                 textEnd = position
@@ -70,13 +69,7 @@ struct RawLine: BitwiseCopyable {
 extension RawLine {
     /// A name that is no token is nobody's business here, so its line passes: the colon, or where the line ends.
     private static func endOfOddName(_ bytes: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
-        var position = start
-        while position < limit {
-            let byte = bytes[position]
-            if byte == Ascii.colon || byte == Ascii.carriageReturn || byte == Ascii.lineFeed { break }
-            position &+= 1
-        }
-        return position
+        bytes.first(start, limit) { $0.lineEnd | $0.equal(Ascii.colon) }
     }
 }
 

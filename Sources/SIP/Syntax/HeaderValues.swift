@@ -33,7 +33,8 @@ package struct HeaderValues: ~Escapable {
             let end = field.value.end
             let start = bytes.skippingWhitespace(position, end)
             let comma = HeaderValues.endOfValue(bytes, start, end)
-            let following = comma < end ? bytes.skippingWhitespace(comma &+ 1, end) : end
+            var following = comma
+            while following < end && (bytes[following] == Ascii.comma || bytes[following].isWhitespace) { following &+= 1 }
             position = following < end ? following : 0
             let range = bytes.trimmed(start, comma)
             if range.isEmpty { continue }

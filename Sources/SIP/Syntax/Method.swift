@@ -25,26 +25,30 @@ package enum Method: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         }
     }
 
-    /// The method whose token stands at `range`. The first letter (for P and R the second, too) leaves one candidate.
+    /// The method whose token stands at `range`: the first eight letters leave one candidate.
+    @inline(__always)
     package init(_ bytes: Span<UInt8>, _ range: ByteRange) {
         self = .unknown
-        guard range.count >= 3, range.lies(in: bytes) else { return }
-        let second = bytes[range.start &+ 1]
+        guard range.count >= 3, range.count <= 9, range.lies(in: bytes) else { return }
         let candidate: Method
-        switch bytes[range.start] {
-        case UInt8(ascii: "I"): candidate = range.count == 6 ? .invite : .info
-        case UInt8(ascii: "A"): candidate = .ack
-        case UInt8(ascii: "B"): candidate = .bye
-        case UInt8(ascii: "C"): candidate = .cancel
-        case UInt8(ascii: "O"): candidate = .options
-        case UInt8(ascii: "R"): candidate = range.count == 8 ? .register : .refer
-        case UInt8(ascii: "P"): candidate = second == UInt8(ascii: "R") ? .prack : .publish
-        case UInt8(ascii: "U"): candidate = .update
-        case UInt8(ascii: "M"): candidate = .message
-        case UInt8(ascii: "S"): candidate = .subscribe
-        case UInt8(ascii: "N"): candidate = .notify
+        switch bytes.key(range.start, Int(range.count)) {
+        case Word.key("INVITE"): candidate = .invite
+        case Word.key("ACK"): candidate = .ack
+        case Word.key("BYE"): candidate = .bye
+        case Word.key("CANCEL"): candidate = .cancel
+        case Word.key("OPTIONS"): candidate = .options
+        case Word.key("REGISTER"): candidate = .register
+        case Word.key("PRACK"): candidate = .prack
+        case Word.key("UPDATE"): candidate = .update
+        case Word.key("INFO"): candidate = .info
+        case Word.key("MESSAGE"): candidate = .message
+        case Word.key("REFER"): candidate = .refer
+        case Word.key("SUBSCRIB"): candidate = .subscribe
+        case Word.key("NOTIFY"): candidate = .notify
+        case Word.key("PUBLISH"): candidate = .publish
         default: return
         }
+        // The key knows neither case nor a ninth letter.
         if bytes.matches(range, candidate.text) { self = candidate }
     }
 }

@@ -74,7 +74,8 @@ package struct NameAddress: BitwiseCopyable, Sendable {
         guard bytes[place] == Ascii.semicolon, place &+ 1 < rangeEnd else { return false }
         var list = Parameters(bytes, ByteRange(place &+ 1, rangeEnd))
         while let parameter = list.next() {
-            if tag.isEmpty && bytes.matches(parameter.name, ignoringCase: "tag") { tag = parameter.value }
+            guard parameter.name.count == 3, tag.isEmpty else { continue }
+            if bytes.key(parameter.name.start, 3) == Word.key("tag") { tag = parameter.value }
         }
         parameters = bytes.trimmed(place &+ 1, list.position)
         end = UInt16(truncatingIfNeeded: parameters.end)
@@ -92,15 +93,8 @@ extension Span<UInt8> {
     /// a bare URI the grammar forbids them) semicolon and comma.
     @inline(__always)
     fileprivate func endOfAddress(_ start: Int, _ end: Int, isEnclosed: Bool) -> Int {
-        var place = start
-        while place < end {
-            switch self[place] {
-            case 0...0x20, 0x7F, Ascii.quote, Ascii.less, Ascii.greater: return place
-            case Ascii.semicolon, Ascii.comma: if !isEnclosed { return place }
-            default: break
-            }
-            place &+= 1
-        }
-        return place
+        isEnclosed
+            ? first(start, end) { $0.notInURI }
+            : first(start, end) { $0.notInURI | $0.equal(Ascii.semicolon) | $0.equal(Ascii.comma) }
     }
 }

@@ -36,8 +36,7 @@ package struct Parameters: ~Escapable {
     package mutating func next() -> Parameter? {
         guard !isDone else { return nil }
         let nameStart = bytes.skippingWhitespace(position, end)
-        var place = nameStart
-        while place < end && CharacterSet.token.contains(bytes[place]) { place &+= 1 }
+        var place = bytes.first(nameStart, end) { $0.parameterNameEnd }
         if place == nameStart { return stop() }
         let name = ByteRange(nameStart, place)
         var value = ByteRange(place, place)
@@ -69,26 +68,12 @@ package struct Parameters: ~Escapable {
         return nil
     }
 
-    /// Behind a quoted string, token or host at `start`; `start` itself where there is none. Lenient inside tokens:
-    /// all but separators and control characters.
+    /// Behind a quoted string, token or host at `start`; `start` itself where there is none.
     @inline(__always)
     private func endOfValue(_ start: Int) -> Int {
         guard start < end else { return start }
         if bytes[start] == Ascii.quote { return bytes.endOfQuotedString(start, end) ?? start }
-        var place = start
-        while place < end {
-            let byte = bytes[place]
-            if !CharacterSet.token.contains(byte) {
-                switch byte {
-                case 0...0x20, 0x7F, Ascii.semicolon, Ascii.comma, Ascii.quote, Ascii.less, Ascii.greater, Ascii.equals:
-                    // Base64 in unknown parameters ends with "=".
-                    if byte != Ascii.equals { return place }
-                default: break
-                }
-            }
-            place &+= 1
-        }
-        return place
+        return bytes.first(start, end) { $0.parameterValueEnd }
     }
 
     /// The parameter of that name among those in `range`; names are compared without regard to case.
@@ -106,11 +91,11 @@ extension Span<UInt8> {
     @inline(__always)
     func endOfQuotedString(_ start: Int, _ end: Int) -> Int? {
         var place = start &+ 1
-        while place < end {
-            let byte = self[place]
-            if byte == Ascii.quote { return place &+ 1 }
-            place &+= byte == Ascii.backslash ? 2 : 1
+        while true {
+            place = first(place, end) { $0.equal(Ascii.quote) | $0.equal(Ascii.backslash) }
+            if place >= end { return nil }
+            if self[place] == Ascii.quote { return place &+ 1 }
+            place &+= 2
         }
-        return nil
     }
 }

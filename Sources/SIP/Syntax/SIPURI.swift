@@ -112,13 +112,15 @@ package struct SIPURI: BitwiseCopyable, Sendable {
 
 extension SIPURI.Scheme {
     fileprivate init(_ bytes: Span<UInt8>, _ range: ByteRange) {
-        self = .other
-        if bytes.matches(range, ignoringCase: "sip") {
-            self = .sip
-        } else if bytes.matches(range, ignoringCase: "sips") {
-            self = .sips
-        } else if bytes.matches(range, ignoringCase: "tel") {
-            self = .tel
+        guard range.count == 3 || range.count == 4 else {
+            self = .other
+            return
+        }
+        switch bytes.key(range.start, Int(range.count)) {
+        case Word.key("sip"): self = .sip
+        case Word.key("sips"): self = .sips
+        case Word.key("tel"): self = .tel
+        default: self = .other
         }
     }
 }
@@ -155,11 +157,7 @@ struct URIComponents: ~Escapable {
 extension Span<UInt8> {
     /// The first such byte in `start ..< end`, or `end`.
     @inline(__always)
-    func first(_ byte: UInt8, _ start: Int, _ end: Int) -> Int {
-        var place = start
-        while place < end && self[place] != byte { place &+= 1 }
-        return place
-    }
+    func first(_ byte: UInt8, _ start: Int, _ end: Int) -> Int { first(start, end) { $0.equal(byte) } }
 
     /// The colon behind the URI scheme at `start`; nil where there is none.
     @inline(__always)
@@ -176,19 +174,20 @@ extension Span<UInt8> {
     func checkURI(_ start: Int, _ end: Int) -> Int? {
         var at = end
         var place = start
-        while place < end {
+        while true {
+            place = first(place, end) { $0.notInURI | $0.equal(Ascii.percent) | $0.equal(Ascii.at) }
+            if place >= end { return at }
             switch self[place] {
-            case 0...0x20, 0x7F, Ascii.quote, Ascii.less, Ascii.greater: return nil
             case Ascii.percent:
                 guard place &+ 2 < end, self[place &+ 1].hexadecimalValue != nil,
                     self[place &+ 2].hexadecimalValue != nil
                 else { return nil }
-                place &+= 2
-            case Ascii.at: if at == end { at = place }
-            default: break
+                place &+= 3
+            case Ascii.at:
+                if at == end { at = place }
+                place &+= 1
+            default: return nil
             }
-            place &+= 1
         }
-        return at
     }
 }

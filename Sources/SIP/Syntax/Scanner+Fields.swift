@@ -15,7 +15,7 @@ extension ScanPass {
         case .callID:
             guard isFirst else { return note(.duplicateCallID) }
             index.callID = value
-            if value.isEmpty || bytes.containsWhitespace(value) { note(.badCallID) }
+            if value.isEmpty || bytes.first(value.start, value.end, { $0.blankOrControl }) < value.end { note(.badCallID) }
         case .cseq:
             guard isFirst else { return note(.duplicateCSeq) }
             if !scanCSeq(value, &index) { note(.badCSeq) }
@@ -65,13 +65,5 @@ extension ScanPass {
         index.cseqMethodRange = ByteRange(method, place)
         index.cseqMethod = Method(bytes, index.cseqMethodRange)
         return true
-    }
-}
-
-extension Span<UInt8> {
-    @inline(__always)
-    fileprivate func containsWhitespace(_ range: ByteRange) -> Bool {
-        for place in range.start..<range.end where self[place].isWhitespace { return true }
-        return false
     }
 }

@@ -8,9 +8,10 @@ extension Via {
         guard let transportStart = protocolEnd(bytes, start, end) else { return nil }
 
         var via = Via()
-        var place = endOfToken(bytes, transportStart, end)
+        var place = bytes.first(transportStart, end) { $0.blankOrControl }
         guard place > transportStart else { return nil }
         via.transport = Transport(bytes, ByteRange(transportStart, place))
+        if via.transport == .other && endOfToken(bytes, transportStart, end) != place { return nil }
         let hostStart = bytes.skippingWhitespace(place, end)
         guard hostStart > place else { return nil }
         guard let sentByEnd = via.parseSentBy(bytes, hostStart, end) else { return nil }
@@ -27,6 +28,8 @@ extension Via {
         if place < end {
             guard bytes[place] == Ascii.comma else { return nil }
             let next = bytes.skippingWhitespace(place &+ 1, end)
+            // A comma more, with nothing between: RFC 4475 §3.1.2.1.
+            if next < end && bytes[next] == Ascii.comma { return nil }
             via.rest = next < end ? UInt16(truncatingIfNeeded: next) : 0
         }
         via.whole = bytes.trimmed(start, wholeEnd)
@@ -36,6 +39,10 @@ extension Via {
     /// Behind "SIP / 2.0 /", where the transport stands. Name and version are not ours to judge: the start line is.
     @inline(__always)
     private static func protocolEnd(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Int? {
+        // As all but a few write it. Keys have letters in lower case.
+        if bytes.key(start, 8) == Word.key("sip/2.0/") && start &+ 8 < end && !bytes[start &+ 8].isWhitespace {
+            return start &+ 8
+        }
         var place = start
         for _ in 0..<2 {
             let next = endOfToken(bytes, place, end)
@@ -71,17 +78,16 @@ extension Via {
 
     @inline(__always)
     private mutating func take(_ parameter: Parameter, _ bytes: Span<UInt8>) {
-        switch (parameter.name.count, bytes[parameter.name.start] | 0x20) {
-        case (6, UInt8(ascii: "b")) where branch.isEmpty:
-            guard bytes.matches(parameter.name, ignoringCase: "branch") else { return }
+        let count = Int(parameter.name.count)
+        guard count >= 5 && count <= 8 else { return }
+        switch bytes.key(parameter.name.start, count) {
+        case Word.key("branch"):
+            guard branch.isEmpty else { return }
             branch = parameter.value
-            hasMagicCookie =
-                branch.count > 7
-                && bytes.matches(ByteRange(offset: branch.offset, count: 7), ignoringCase: "z9hG4bK")
-        case (8, UInt8(ascii: "r")) where received.isEmpty:
-            if bytes.matches(parameter.name, ignoringCase: "received") { received = parameter.value }
-        case (5, UInt8(ascii: "r")) where !hasRport:
-            guard bytes.matches(parameter.name, ignoringCase: "rport") else { return }
+            hasMagicCookie = branch.count > 7 && bytes.key(branch.start, 7) == Word.key("z9hg4bk")
+        case Word.key("received"): if received.isEmpty { received = parameter.value }
+        case Word.key("rport"):
+            guard !hasRport else { return }
             hasRport = true
             rport = parameter.value
             if let number = parseDecimal(bytes, rport), number <= 0xFFFF {
@@ -108,7 +114,7 @@ extension Span<UInt8> {
             }
             return nil
         }
-        while place < end && CharacterSet.hostname.contains(self[place]) { place &+= 1 }
+        place = first(start, end) { $0.notInHostname }
         return place > start ? place : nil
     }
 

@@ -22,19 +22,19 @@ package struct Via: BitwiseCopyable, Sendable {
 
         /// The transport named at `range`, letters of either case alike.
         package init(_ bytes: Span<UInt8>, _ range: ByteRange) {
-            self = .other
-            guard range.count >= 2, range.count <= 4 else { return }
-            let candidate: Transport
-            switch (range.count, bytes[range.start &+ 1] | 0x20) {
-            case (3, UInt8(ascii: "d")): candidate = .udp
-            case (3, UInt8(ascii: "c")): candidate = .tcp
-            case (3, UInt8(ascii: "l")): candidate = .tls
-            case (3, UInt8(ascii: "s")): candidate = .wss
-            case (4, _): candidate = .sctp
-            case (2, _): candidate = .ws
-            default: return
+            guard range.count >= 2, range.count <= 4 else {
+                self = .other
+                return
             }
-            if bytes.matches(range, ignoringCase: candidate.text) { self = candidate }
+            switch bytes.key(range.start, Int(range.count)) {
+            case Word.key("udp"): self = .udp
+            case Word.key("tcp"): self = .tcp
+            case Word.key("tls"): self = .tls
+            case Word.key("sctp"): self = .sctp
+            case Word.key("ws"): self = .ws
+            case Word.key("wss"): self = .wss
+            default: self = .other
+            }
         }
     }
 

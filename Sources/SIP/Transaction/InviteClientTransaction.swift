@@ -46,8 +46,9 @@ package struct InviteClientTransaction: BitwiseCopyable, Equatable {
     }
 
     /// A response with this branch and CSeq method arrived; a status outside 100…699 is ignored.
-    package mutating func receive(status: UInt16, now: UInt64, values: TimerValues, reliable: Bool) -> Effects
-    {
+    package mutating func receive(
+        status: UInt16, now: UInt64, values: TimerValues, reliable: Bool
+    ) -> Effects {
         let at = Circumstances(now: now, values: values, reliable: reliable)
         switch StatusClass(status) {
         case .provisional: return handle(.provisional, at)

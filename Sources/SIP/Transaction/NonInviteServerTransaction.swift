@@ -60,8 +60,9 @@ package struct NonInviteServerTransaction: BitwiseCopyable, Equatable {
     }
 
     /// The core sends a response; without `.sendResponse` in the answer it is not to be sent.
-    package mutating func respond(status: UInt16, now: UInt64, values: TimerValues, reliable: Bool) -> Effects
-    {
+    package mutating func respond(
+        status: UInt16, now: UInt64, values: TimerValues, reliable: Bool
+    ) -> Effects {
         let at = Circumstances(now: now, values: values, reliable: reliable)
         switch status {
         case 100: return handle(.trying, at)

@@ -21,8 +21,8 @@ static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 int cp_memfd_create(const char *name);
 int cp_accept(int fd);
 int cp_signalfd(const uint64_t *signals, int count);
-int cp_timerfd(void);
-int cp_timerfd_set(int fd, uint64_t monotonic_ms);
+// The next signal of a signalfd, 0 where there is none.
+int cp_signal_next(int fd);
 
 // One received datagram: payload in up to two stretches, sender, and the local address that it was sent to.
 struct cp_datagram {
@@ -64,7 +64,8 @@ int cp_want_packet_info(int fd, int family);
 int cp_send_descriptor(int fd, int descriptor, const void *payload, size_t length);
 // Receives payload and at most one descriptor (-1 when none came).
 ssize_t cp_receive_descriptor(int fd, int *descriptor, void *payload, size_t length);
-int cp_peer_credentials(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid);
+// 1 where the peer of a Unix socket is root, our user, or in our group; else 0.
+int cp_peer_is_trusted(int fd);
 
 // Starts path with argv and envp; descriptor sources[i] becomes descriptor i of the child, all others are closed.
 // Signals are reset. Returns the pid or -1.
