@@ -67,7 +67,9 @@ let package = Package(
         // Programs.
         .executableTarget(
             name: "sipforkd",
-            dependencies: ["Configuration", "Locator", "Logger", "Master", "Platform", "Worker"],
+            dependencies: [
+                "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform", "SharedState", "Worker",
+            ],
             path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings),
         .executableTarget(
             name: "sipforkctl",

@@ -22,10 +22,8 @@ package enum WorkerMain {
             let state = SharedState(attaching: arena.memory)
             guard state.header.layoutHash == StateLayout.hash else { return 70 }
             var worker = try WorkerProcess(state: state, index: index, keys: Keys(memory: keyArena.memory))
-            // The mappings outlive everything that uses them.
+            // An arena stays mapped until the process ends.
             worker.run()
-            withExtendedLifetime(arena) {}
-            withExtendedLifetime(keyArena) {}
         } catch {
             return 71
         }
