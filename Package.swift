@@ -80,6 +80,7 @@ let package = Package(
         // Tests.
         tests("Platform", []),
         tests("Configuration", ["Platform"]),
+        tests("Systemd", ["Platform"]),
         tests("SharedMemory", ["Platform"]),
         tests("SharedState", ["SharedMemory", "Configuration", "Platform"]),
         tests("Mailbox", ["SharedState", "SharedMemory", "Platform"]),
