@@ -13,6 +13,12 @@ let swiftSettings: [SwiftSetting] = [
     .unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release)),
 ]
 
+/// With the flag above several modules carry the same specialisation of a generic function of the standard library as a
+/// strong symbol; they are alike, and the linker is to keep the first.
+let linkerSettings: [LinkerSetting] = [
+    .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(configuration: .release))
+]
+
 func module(_ folder: String, _ name: String, _ dependencies: [String]) -> Target {
     .target(
         name: name, dependencies: dependencies.map { .byName(name: $0) }, path: "Sources/\(folder)/\(name)",
@@ -68,14 +74,14 @@ let package = Package(
         .executableTarget(
             name: "sipforkd",
             dependencies: ["Configuration", "Locator", "Logger", "Master", "Platform", "Worker"],
-            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings),
+            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
                 "Platform", "SharedMemory", "SharedState",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings),
+            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
 
         // Tests.
         tests("Platform", []),
