@@ -73,15 +73,10 @@ let package = Package(
         // Programs.
         .executableTarget(
             name: "sipforkd",
-<<<<<<< HEAD
             dependencies: [
                 "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform", "SharedState", "Worker",
             ],
-            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings),
-=======
-            dependencies: ["Configuration", "Locator", "Logger", "Master", "Platform", "Worker"],
             path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
->>>>>>> configuration
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
