@@ -13,6 +13,12 @@ let swiftSettings: [SwiftSetting] = [
     .unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release)),
 ]
 
+/// With the flag above several modules carry the same specialisation of a generic function of the standard library as a
+/// strong symbol; they are alike, and the linker is to keep the first.
+let linkerSettings: [LinkerSetting] = [
+    .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(configuration: .release))
+]
+
 func module(_ folder: String, _ name: String, _ dependencies: [String]) -> Target {
     .target(
         name: name, dependencies: dependencies.map { .byName(name: $0) }, path: "Sources/\(folder)/\(name)",
@@ -67,19 +73,22 @@ let package = Package(
         // Programs.
         .executableTarget(
             name: "sipforkd",
-            dependencies: ["Configuration", "Locator", "Logger", "Master", "Platform", "Worker"],
-            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings),
+            dependencies: [
+                "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform", "SharedState", "Worker",
+            ],
+            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
                 "Platform", "SharedMemory", "SharedState",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings),
+            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
 
         // Tests.
         tests("Platform", []),
         tests("Configuration", ["Platform"]),
+        tests("Systemd", ["Platform"]),
         tests("SharedMemory", ["Platform"]),
         tests("SharedState", ["SharedMemory", "Configuration", "Platform"]),
         tests("Mailbox", ["SharedState", "SharedMemory", "Platform"]),

@@ -37,6 +37,7 @@ extension WorkerProcess {
             else { continue }
             var target = ForkTarget()
             target.peer = peer
+            target.source = source.peer
             target.listener = UInt16(listener)
             target.routesToDrop = UInt16(routing.routesToDrop)
             target.flags = [.replacesURI]
@@ -60,7 +61,7 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 500, reason: "Next hop cannot be resolved")
             return
         }
-        guard let room = shard.stored.reserve(ForkTarget.headBytes + uri.count) else {
+        guard let room = shard.stored.reserve(ForkTarget.headBytes + Int(uri.count)) else {
             respondLocally(cell, message, status: 500)
             return
         }
@@ -78,6 +79,7 @@ extension WorkerProcess {
         else { return nil }
         var target = ForkTarget()
         target.peer = peer
+        target.source = source.peer
         target.listener = UInt16(listener)
         target.routesToDrop = UInt16(routing.routesToDrop)
         if settings.recordRoute && RequestRouting.isRecordRouted(message.method) { target.flags.insert(.recordRoute) }
@@ -109,11 +111,12 @@ extension WorkerProcess {
             route.append(message.requestURI)
             route.append(">")
         }
-        let request = ForwardedRequest(
-            message: message, requestURI: target.flags.contains(.replacesURI) ? uri : message.requestURI, via: via,
-            recordRoute: recordRoute, maxForwards: hops, routesToDrop: Int(target.routesToDrop),
-            appendedRoute: route.written.extracting(start..<route.count))
-        request.write(to: &writer)
+        ForwardedRequest.write(
+            message: message, requestURI: target.flags.contains(.replacesURI) ? uri : nil, via: via,
+            recordRoute: recordRoute.count > 0 ? recordRoute : nil, maxForwards: hops,
+            routesToDrop: Int(target.routesToDrop),
+            appendRoute: route.count > start ? route.written.extracting(start..<route.count) : nil,
+            receivedParameter: target.source, to: &writer)
     }
 
     // MARK: without state
@@ -149,6 +152,7 @@ extension WorkerProcess {
                 else { continue }
                 var target = ForkTarget()
                 target.peer = peer
+                target.source = source.peer
                 target.listener = UInt16(listener)
                 target.routesToDrop = UInt16(routing.routesToDrop)
                 target.flags = [.replacesURI]

@@ -58,22 +58,21 @@ struct WorkerProcess: ~Copyable {
             unsafe: UnsafeMutableRawPointer.allocate(byteCount: lineBytes, alignment: 8), capacity: lineBytes)
         var sockets = InlineArray<16, Int32>(repeating: -1)
         for listener in 0..<Int(snapshot.listenerCount) { sockets[listener] = ChildDescriptors.listener(listener) }
-        sender = DatagramSender(memory: state.memory, sockets: sockets)
-        mail = MailSender(state: state, process: me)
-        poller = try Poller()
+        let poller = try Poller()
         try poller.add(ChildDescriptors.mailbox, token: 0)
-        for process in 1..<ProcessID.limit where ProcessID(rawValue: UInt8(process)) != .resolver {
-            if process < 4 + workers {
-                try poller.add(ChildDescriptors.mailbox(of: ProcessID(rawValue: UInt8(process))), token: UInt64(process), [])
-            }
+        for peer in [.locator, .logger] + (0..<workers).map({ ProcessID.worker($0) }) where peer.index != index + 4 {
+            try poller.add(ChildDescriptors.mailbox(of: peer), token: UInt64(peer.rawValue), [])
         }
+        sender = DatagramSender(memory: state.memory, sockets: sockets)
+        mail = MailSender(state: state, process: .worker(index))
+        self.poller = poller
     }
 
-    /// The loop: what a predecessor left, then turns without end.
-    mutating func run() -> Never {
+    /// The loop: what a predecessor left, then turns, in practice without end.
+    mutating func run(turns: Int = .max) {
         recover()
         state.processes.setReady(true, me)
-        while true {
+        for _ in 0..<turns {
             let wait = shard.wheel.wait(now: Clock.milliseconds())
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {

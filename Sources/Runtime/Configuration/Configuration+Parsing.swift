@@ -50,12 +50,15 @@ enum Fault<Value> {
     case bad(String)
 }
 
-/// A host name after RFC 3261 §25.1, at most 253 bytes, in lower case. Its last label begins with a letter: an
+/// A host name after RFC 3261 §25.1, at most 127 bytes (the snapshot in shared memory has no more), in lower case. Its last label begins with a letter: an
 /// address is no domain.
 func checkedDomain(_ text: String) -> Fault<String> {
     let fault = Fault<String>.bad("expected a host name, found \(quoted(text))")
+    if text.utf8.count > 127 {
+        return .bad("expected a host name of at most 127 characters, found \(quoted(text))")
+    }
     let labels = text.utf8.split(separator: 0x2E, omittingEmptySubsequences: false)
-    guard text.utf8.count <= 253, let top = labels.last?.first, isLetter(top) else { return fault }
+    guard let top = labels.last?.first, isLetter(top) else { return fault }
     for label in labels {
         guard let first = label.first, let last = label.last, label.count <= 63, first != 0x2D, last != 0x2D,
             label.allSatisfy({ isLetter($0) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D })

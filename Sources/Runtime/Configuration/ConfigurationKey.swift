@@ -39,7 +39,7 @@ package struct ConfigurationKey: Sendable {
     /// The keys in the order of the manual page.
     package static let all: [ConfigurationKey] = [
         .init(
-            "server.domains", "[]", .domains(atMost: 256, \.domains),
+            "server.domains", "[]", .domains(atMost: 64, \.domains),
             "Host names whose addresses of record are ours; the listening addresses always are."),
         .init(
             "server.listen", "[\"udp:127.0.0.1:5060\"]", .listeners(1...16, \.listen),
@@ -103,7 +103,7 @@ package struct ConfigurationKey: Sendable {
             "Where bindings survive a restart."),
 
         .init(
-            "access.relay-from", "[\"127.0.0.0/8\", \"::1/128\"]", .networks(atMost: 256, \.relayFrom),
+            "access.relay-from", "[\"127.0.0.0/8\", \"::1/128\"]", .networks(atMost: 32, \.relayFrom),
             "Who may reach domains that are not ours; the rest get 403."),
 
         .init(

@@ -5,9 +5,9 @@ import SharedState
 /// Where one fork of a request goes, as the server transaction's worker has found it: next hop and what to edit.
 /// Stored beside the request, one behind the other, immutable; the fork's worker reads it.
 ///
-///     | next hop : 28 | listener : 2 | flags : 2 | routes to drop : 2 | URI length : 2 | URI …
+///     | next hop : 28 | source : 28 | listener : 2 | flags : 2 | routes to drop : 2 | URI length : 2 | URI …
 package struct ForkTarget: BitwiseCopyable {
-    package static let headBytes = 36
+    package static let headBytes = 64
 
     package struct Flags: OptionSet, BitwiseCopyable {
         package let rawValue: UInt16
@@ -21,6 +21,8 @@ package struct ForkTarget: BitwiseCopyable {
     }
 
     package var peer = SocketAddress()
+    /// Where the request came from, for `received` and `rport` (§18.2.1).
+    package var source = SocketAddress()
     package var listener: UInt16 = 0
     package var flags: Flags = []
     package var routesToDrop: UInt16 = 0
