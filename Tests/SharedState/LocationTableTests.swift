@@ -87,13 +87,13 @@ private func contacts(_ table: LocationTable, _ aor: String) -> [String] {
 
 private func everything(_ table: LocationTable) -> [String: [String]] {
     var all: [String: [String]] = [:]
-    for bucket in 0..<table.bucketCount {
-        var record = table.first(inBucket: bucket)
-        while let set = record {
+    var position = 0
+    repeat {
+        table.records(from: &position, bytes: 1000) { set in
             all[text(set.aor)] = set.map { "\(text($0.uri)) \($0.expiresAt) \($0.q) \(text($0.callID)) \($0.cseq)" }
-            record = table.following(set)
+            return true
         }
-    }
+    } while position != 0
     return all
 }
 

@@ -97,7 +97,8 @@ package struct Binding: BitwiseCopyable {
         return memory.bytes(start, count: textCount(index))
     }
 
-    var size: Int {
+    /// Bytes that it takes in its block.
+    package var size: Int {
         let texts = textCount(0) + textCount(1) + textCount(2) + textCount(3)
         return LocationTable.bindingHead + ((texts + 7) & ~7)
     }

@@ -33,25 +33,13 @@ package struct LocationWriter {
 
     private func set(_ word: LocationTable.Word, _ value: Int) { undo.write(UInt64(value), at: table.cell(word)) }
 
-    // MARK: size classes
-
-    /// 64, 128 … 4096, then 8, 16, 32 and 64 KiB.
-    private static let classCount = 68
-
-    private static func sizeClass(_ size: Int) -> Int {
-        if size <= 4096 { return (size - 1) / LocationTable.granularity }
-        return size <= 8192 ? 64 : size <= 16384 ? 65 : size <= 32768 ? 66 : 67
-    }
-
-    private static func classBytes(_ sizeClass: Int) -> Int {
-        sizeClass < 64 ? (sizeClass + 1) * LocationTable.granularity : 8192 << (sizeClass - 64)
-    }
+    // MARK: blocks
 
     /// A block of at least `size` bytes, 0 where there is none.
     private func allocate(_ size: Int) -> Int {
-        let wanted = LocationWriter.sizeClass(size)
+        let wanted = LocationTable.sizeClass(size)
         if let block = takeFree(wanted) { return block }
-        let bytes = LocationWriter.classBytes(wanted)
+        let bytes = LocationTable.classBytes(wanted)
         let bumped = table.word(.bumped)
         if bumped + bytes <= table.heapBytes {
             set(.bumped, bumped + bytes)
@@ -60,7 +48,7 @@ package struct LocationWriter {
             table.memory.store(UInt32(wanted), at: block + LocationTable.classOffset)
             return block
         }
-        for larger in (wanted + 1)..<max(LocationWriter.classCount, wanted + 1) {
+        for larger in (wanted + 1)..<max(LocationTable.classCount, wanted + 1) {
             if let block = takeFree(larger) { return block }
         }
         return 0
@@ -76,7 +64,7 @@ package struct LocationWriter {
 
     private func giveBack(_ block: Int) {
         let sizeClass = Int(table.memory.load(block + LocationTable.classOffset, as: UInt32.self))
-        precondition(sizeClass < LocationWriter.classCount, "damaged block")
+        precondition(sizeClass < LocationTable.classCount, "damaged block")
         let list = table.freeList(sizeClass)
         undo.write(UInt64(table.load(list)), at: block + LocationTable.linkOffset)
         undo.write(UInt64(block), at: list)

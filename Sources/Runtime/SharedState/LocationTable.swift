@@ -102,7 +102,8 @@ package struct LocationTable: BitwiseCopyable {
 
     // MARK: reading
 
-    func hash(_ aor: Span<UInt8>) -> UInt64 {
+    /// Keyed: nobody outside can aim at one bucket.
+    package func hash(_ aor: Span<UInt8>) -> UInt64 {
         var hash = KeyedHash(key0: memory.load(cell(.key0)), key1: memory.load(cell(.key1)))
         hash.combine(aor)
         return hash.finalize()
@@ -135,13 +136,35 @@ package struct LocationTable: BitwiseCopyable {
         }
     }
 
-    /// The first record of a bucket; for the locator's sweep.
-    package func first(inBucket index: Int) -> BindingSet? { record(load(bucket(index))) }
+    /// The records of a stretch of the heap, from `position` on: looks at `bytes` of it and gives what is published
+    /// there; for the locator's sweep, which so touches no page that was not used. `position` is 0 at the end.
+    package func records(from position: inout Int, bytes: Int, _ body: (BindingSet) -> Bool) {
+        let end = min(position + bytes, heapUsed)
+        while position < end {
+            let block = heap + position
+            position += LocationTable.classBytes(Int(memory.load(block + LocationTable.classOffset, as: UInt32.self)))
+            // Odd: a draft that a killed locator left.
+            if memory.loadAtomic(block + LocationTable.countsOffset) & 1 != 0 { continue }
+            let set = BindingSet(memory: memory, block: block)
+            if load(predecessor(set.aor, hash: memory.load(block + LocationTable.hashOffset))) == block && !body(set) {
+                return
+            }
+        }
+        if position >= heapUsed { position = 0 }
+    }
 
-    /// The record behind `set` in its bucket.
-    package func following(_ set: BindingSet) -> BindingSet? { record(load(set.block)) }
+    // MARK: size classes
 
-    private func record(_ block: Int) -> BindingSet? {
-        block == 0 ? nil : BindingSet(memory: memory, block: block)
+    /// 64, 128 … 4096, then 8, 16, 32 and 64 KiB.
+    static let classCount = 68
+
+    static func sizeClass(_ size: Int) -> Int {
+        if size <= 4096 { return (size - 1) / granularity }
+        return size <= 8192 ? 64 : size <= 16384 ? 65 : size <= 32768 ? 66 : 67
+    }
+
+    static func classBytes(_ sizeClass: Int) -> Int {
+        precondition(sizeClass >= 0 && sizeClass < classCount, "damaged block")
+        return sizeClass < 64 ? (sizeClass + 1) * granularity : 8192 << (sizeClass - 64)
     }
 }
