@@ -13,6 +13,12 @@ let swiftSettings: [SwiftSetting] = [
     .unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release)),
 ]
 
+/// With the flag above several modules carry the same specialisation of a generic function of the standard library as a
+/// strong symbol; they are alike, and the linker is to keep the first.
+let linkerSettings: [LinkerSetting] = [
+    .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(configuration: .release))
+]
+
 func module(_ folder: String, _ name: String, _ dependencies: [String]) -> Target {
     .target(
         name: name, dependencies: dependencies.map { .byName(name: $0) }, path: "Sources/\(folder)/\(name)",
@@ -41,8 +47,8 @@ let package = Package(
         module("Runtime", "Configuration", ["CToml", "Platform"]),
         module("Runtime", "SharedMemory", ["Platform"]),
         module("Runtime", "SharedState", ["SharedMemory", "Platform", "Configuration"]),
-        module("Runtime", "Mailbox", ["SharedState", "SharedMemory", "Platform"]),
-        module("Runtime", "Transport", ["SharedState", "SharedMemory", "Platform"]),
+        module("Runtime", "Mailbox", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
+        module("Runtime", "Transport", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
 
         // SIP: no I/O, virtual time.
         module("SIP", "Syntax", ["Platform"]),
@@ -52,32 +58,37 @@ let package = Package(
 
         // Processes.
         module("Processes", "Master", [
-            "Configuration", "Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax", "Systemd", "Transport",
+            "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
+            "Systemd",
         ]),
         module("Processes", "Worker", [
-            "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax", "Transaction", "Transport",
+            "CPlatform", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
+            "Transaction", "Transport",
         ]),
         module("Processes", "Locator", [
-            "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",
+            "CPlatform", "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",
         ]),
-        module("Processes", "Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
+        module("Processes", "Logger", ["CPlatform", "Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
 
         // Programs.
         .executableTarget(
             name: "sipforkd",
-            dependencies: ["Configuration", "Locator", "Logger", "Master", "Platform", "Worker"],
-            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings),
+            dependencies: [
+                "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform", "SharedState", "Worker",
+            ],
+            path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
                 "Platform", "SharedMemory", "SharedState",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings),
+            path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
 
         // Tests.
         tests("Platform", []),
         tests("Configuration", ["Platform"]),
+        tests("Systemd", ["Platform"]),
         tests("SharedMemory", ["Platform"]),
         tests("SharedState", ["SharedMemory", "Configuration", "Platform"]),
         tests("Mailbox", ["SharedState", "SharedMemory", "Platform"]),

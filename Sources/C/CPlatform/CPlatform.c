@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,11 +26,9 @@ int cp_signalfd(const uint64_t *signals, int count) {
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int cp_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
-
-int cp_timerfd_set(int fd, uint64_t ms) {
-    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
-    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
+int cp_signal_next(int fd) {
+    struct signalfd_siginfo information;
+    return read(fd, &information, sizeof information) == sizeof information ? (int)information.ssi_signo : 0;
 }
 
 int cp_poller(void) { return epoll_create1(EPOLL_CLOEXEC); }
@@ -143,13 +140,16 @@ ssize_t cp_receive_descriptor(int fd, int *descriptor, void *payload, size_t len
     return n;
 }
 
-int cp_peer_credentials(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid) {
-    struct ucred credentials;
-    socklen_t length = sizeof credentials;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -1;
-    *pid = (uint32_t)credentials.pid;
-    *uid = credentials.uid;
-    *gid = credentials.gid;
+int cp_peer_is_trusted(int fd) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    gid_t groups[256];
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return 0;
+    if (peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid()) return 1;
+    length = sizeof groups;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0) return 0;
+    for (size_t i = 0; i < length / sizeof *groups; i++)
+        if (groups[i] == getegid()) return 1;
     return 0;
 }
 

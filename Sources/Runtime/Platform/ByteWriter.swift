@@ -107,6 +107,12 @@ import Glibc
         }
     }
 
+    /// Leaves `length` bytes as they are: another writer has filled them.
+    package mutating func skip(_ length: Int) {
+        guard length >= 0, reserve(length) else { return }
+        count &+= length
+    }
+
     /// Forgets all that was written.
     package mutating func reset() {
         count = 0

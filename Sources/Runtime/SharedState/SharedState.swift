@@ -1,1 +1,133 @@
-// Filled by the commits that follow.
+import Platform
+import SharedMemory
+
+/// How large the regions of an arena are; fixed when it is made, kept in its header.
+package struct ArenaSizes: BitwiseCopyable, Equatable {
+    package var workers: UInt32
+    /// Records of each shard.
+    package var records: UInt32
+    package var smallSlots: UInt32
+    package var largeSlots: UInt32
+    package var bindings: UInt64
+
+    /// - Parameters: transactions: server transactions alive in all; a record each, and forks beside them.
+    package init(workers: Int, transactions: Int, bindings: Int) {
+        self.workers = UInt32(workers)
+        records = UInt32(max(transactions * 3 / workers, 1024))
+        smallSlots = 8192
+        largeSlots = 128
+        self.bindings = UInt64(bindings)
+    }
+}
+
+/// The first page of the arena.
+package struct ArenaHeader: BitwiseCopyable {
+    package static let magic: UInt64 = 0x6B72_6F66_7069_7301
+    package var magic: UInt64 = ArenaHeader.magic
+    package var layoutHash: UInt64
+    package var sizes: ArenaSizes
+    /// Monotonic milliseconds and seconds since 1970 at which the service started.
+    package var startedAt: UInt64 = 0
+    package var startedEpoch: UInt64 = 0
+    package var masterPid: UInt64 = 0
+
+    package init(layoutHash: UInt64, sizes: ArenaSizes) {
+        self.layoutHash = layoutHash
+        self.sizes = sizes
+    }
+}
+
+/// Every region of the arena, placed from the sizes in its header: the one list of what is shared.
+package struct SharedState: BitwiseCopyable {
+    package let memory: Memory
+    package let sizes: ArenaSizes
+    /// Bytes of the whole arena.
+    package let size: Int
+    package let configuration: ConfigurationView
+    package let processes: ProcessTable
+    package let counters: Counters
+    package let slots: Slots
+    package let locations: LocationTable
+    /// The locator's turn, and its mail to others.
+    package let locatorTurn: Int
+    private let logs: Int
+    private let masterRings: Int
+    private let locatorRings: Int
+    private let locatorSeen: Int
+    private let shards: InlineArray<64, Shard.Plan?>
+
+    private static let headerBytes = 4096
+
+    /// Places all regions.
+    package init(memory: Memory, sizes: ArenaSizes) {
+        self.memory = memory
+        self.sizes = sizes
+        var planner = LayoutPlanner(reserved: SharedState.headerBytes)
+        let workers = Int(sizes.workers)
+        let small = Int(sizes.smallSlots)
+        let large = Int(sizes.largeSlots)
+        configuration = ConfigurationView(memory: memory, at: planner.placeRegion(ConfigurationView.bytes))
+        processes = ProcessTable(memory: memory, at: planner.placeRegion(ProcessTable.bytes))
+        counters = Counters(memory: memory, at: planner.placeRegion(Counters.bytes))
+        slots = Slots(
+            memory: memory, owners: planner.placeRegion((small + large) * 8),
+            small: planner.placeRegion(small * Slots.smallBytes), smallCount: small,
+            large: planner.placeRegion(large * Slots.largeBytes), largeCount: large)
+        logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
+        masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
+        locatorTurn = planner.placeRegion(Turn.bytes)
+        locatorRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
+        locatorSeen = planner.placeRegion(SeenMail.bytes)
+        locations = LocationTable(
+            memory: memory, at: planner.placeRegion(LocationTable.bytes(capacity: Int(sizes.bindings))),
+            capacity: Int(sizes.bindings))
+        var shards = InlineArray<64, Shard.Plan?>(repeating: nil)
+        for index in 0..<workers { shards[index] = Shard.Plan(&planner, records: Int(sizes.records)) }
+        self.shards = shards
+        size = planner.placeRegion(0)
+    }
+
+    /// Bytes of an arena of these sizes. Planning touches no memory.
+    package static func bytes(_ sizes: ArenaSizes) -> Int {
+        SharedState(memory: unsafe Memory(unsafe: UnsafeMutableRawPointer(bitPattern: 4096)!, size: 0), sizes: sizes).size
+    }
+
+    /// Attaches to an arena whose header says how large it is.
+    package init(attaching memory: Memory) {
+        self.init(memory: memory, sizes: memory.load(0, as: ArenaHeader.self).sizes)
+    }
+
+    package var header: ArenaHeader { memory.load(0) }
+    package func setHeader(_ header: ArenaHeader) { memory.store(header, at: 0) }
+
+    package func shard(_ worker: Int) -> Shard {
+        guard let plan = shards[worker] else { preconditionFailure("no such worker") }
+        return Shard(memory: memory, plan: plan)
+    }
+
+    package func log(_ process: ProcessID) -> LogRing {
+        LogRing(memory: memory, at: logs + process.index * LogRing.bytes)
+    }
+
+    package func masterRing(to receiver: ProcessID) -> MailRing {
+        MailRing(memory: memory, at: masterRings + receiver.index * MailRing.bytes)
+    }
+
+    package func locatorRing(to receiver: ProcessID) -> MailRing {
+        MailRing(memory: memory, at: locatorRings + receiver.index * MailRing.bytes)
+    }
+
+    package func locatorSeen(log: UndoLog) -> SeenMail { SeenMail(log: log, at: locatorSeen) }
+
+    /// Changes with every structure that lies in the arena, not with sizes from the configuration.
+    package static var layoutHash: UInt64 {
+        var hash = KeyedHash(key0: 1, key1: 1)
+        for size in [
+            MemoryLayout<ConfigurationSnapshot>.size, MemoryLayout<SlotHeader>.size, MemoryLayout<RecordHeader>.size,
+            MemoryLayout<Mail>.size, MemoryLayout<OutboxEntry>.size, Turn.bytes, TransactionTable.recordBytes,
+            MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion, Slots.smallBytes,
+            StoredMessages.headerBytes, TimerWheel.bytes,
+        ] { hash.combine(UInt64(size)) }
+        return hash.finalize()
+    }
+}

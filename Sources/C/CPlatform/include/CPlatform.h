@@ -13,14 +13,16 @@ static inline void cp_store64(void *p, uint64_t v) { __atomic_store_n((uint64_t 
 static inline uint64_t cp_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_SEQ_CST); }
 static inline uint32_t cp_load32(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
 static inline void cp_store32(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
+// Keeps the compiler from moving stores across: what a killed process has written is then a prefix of its program.
+static inline void cp_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // Linux calls behind _GNU_SOURCE. All return -1 with errno set, as the calls they wrap.
 int cp_memfd_create(const char *name);
 int cp_accept(int fd);
 int cp_signalfd(const uint64_t *signals, int count);
-int cp_timerfd(void);
-int cp_timerfd_set(int fd, uint64_t monotonic_ms);
+// The next signal of a signalfd, 0 where there is none.
+int cp_signal_next(int fd);
 
 // One received datagram: payload in up to two stretches, sender, and the local address that it was sent to.
 struct cp_datagram {
@@ -62,7 +64,8 @@ int cp_want_packet_info(int fd, int family);
 int cp_send_descriptor(int fd, int descriptor, const void *payload, size_t length);
 // Receives payload and at most one descriptor (-1 when none came).
 ssize_t cp_receive_descriptor(int fd, int *descriptor, void *payload, size_t length);
-int cp_peer_credentials(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid);
+// 1 where the peer of a Unix socket is root, our user, or in our group; else 0.
+int cp_peer_is_trusted(int fd);
 
 // Starts path with argv and envp; descriptor sources[i] becomes descriptor i of the child, all others are closed.
 // Signals are reset. Returns the pid or -1.

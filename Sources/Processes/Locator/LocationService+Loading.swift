@@ -1,0 +1,95 @@
+import Platform
+import SharedState
+
+/// Filling a fresh location table from the store.
+extension LocationService {
+    /// Loads all unexpired bindings where the table has none yet, in as many turns as that needs; the number loaded.
+    /// A killed load is done again from the start: what is there already is replaced by the same.
+    mutating func load(now: UInt64) throws(StoreError) -> Int {
+        if state.locations.isLoaded { return 0 }
+        var loader = Loader(writer: writer, turn: turn)
+        try store.load(now: now) { loader.add($0) }
+        loader.finish()
+        turn = loader.turn
+        return loader.loaded
+    }
+}
+
+/// Gathers the rows of one address of record, and publishes them as one.
+private struct Loader {
+    let writer: LocationWriter
+    var turn: Turn
+    var loaded = 0
+    private var aor: [UInt8] = []
+    private var rows: [Row] = []
+
+    private struct Row {
+        var uri: [UInt8]
+        var callID: [UInt8]
+        var expiresAt: UInt64
+        var q: UInt16
+        var cseq: UInt32
+        var updated: UInt64
+    }
+
+    init(writer: LocationWriter, turn: Turn) {
+        self.writer = writer
+        self.turn = turn
+    }
+
+    mutating func add(_ row: borrowing LocationStore.Row) {
+        if !isCurrent(row.aor) {
+            publish()
+            aor = bytes(row.aor)
+        }
+        // Larger texts than we write ourselves would not fit the binding's counts.
+        guard row.aor.count + row.uri.count + row.callID.count <= LocationTable.largestBlock / 2 else { return }
+        rows.append(
+            Row(
+                uri: bytes(row.uri), callID: bytes(row.callID), expiresAt: row.expiresAt, q: row.q, cseq: row.cseq,
+                updated: row.updated))
+    }
+
+    private func isCurrent(_ name: Span<UInt8>) -> Bool {
+        if name.count != aor.count { return false }
+        for index in name.indices where name[index] != aor[index] { return false }
+        return true
+    }
+
+    private func bytes(_ span: Span<UInt8>) -> [UInt8] {
+        var copy: [UInt8] = []
+        copy.reserveCapacity(span.count)
+        for index in span.indices { copy.append(span[index]) }
+        return copy
+    }
+
+    private mutating func publish() {
+        defer { rows.removeAll(keepingCapacity: true) }
+        if rows.isEmpty { return }
+        rows.sort { $0.updated < $1.updated }
+        let size = rows.reduce(0) { $0 + BindingFields.bytes(uri: $1.uri.count, callID: $1.callID.count) }
+        let begun = writer.begin(
+            aor.span, size: RecordDraft.bytes(aor: aor.count, bindings: size), bindings: rows.count)
+        // max-bindings was lowered: who does not fit registers anew and is told.
+        guard var draft = begun else { return }
+        for row in rows {
+            draft.append(
+                BindingFields(
+                    uri: row.uri.span, callID: row.callID.span, expiresAt: row.expiresAt, q: row.q, cseq: row.cseq))
+        }
+        writer.publish(draft.seal())
+        loaded += rows.count
+        if turn.undo.isFilling { commit() }
+    }
+
+    private mutating func commit() {
+        turn.commit()
+        turn.finish()
+    }
+
+    mutating func finish() {
+        publish()
+        writer.table.setLoaded(undo: turn.undo)
+        commit()
+    }
+}

@@ -1,0 +1,33 @@
+import CPlatform
+import Glibc
+import Mailbox
+import Platform
+import SharedMemory
+import SharedState
+
+/// The locator process: the location server, only writer of bindings, with SQLite behind it (P13).
+///
+/// It may be sent `register` by workers, and sends them `registered` (`MailGraph`). It holds the arena, its mailbox,
+/// those of workers and logger, and the database in the state directory. It has no keys and no sockets.
+package enum LocatorMain {
+    /// The database's name in the state directory.
+    package static let databaseName = "location.db"
+
+    /// Runs until killed; returns an exit status where the process cannot start.
+    package static func run(masterPid: Int32) -> Int32 {
+        guard cp_die_with_parent(masterPid) != 0 else { return 0 }
+        // Who is reachable where is nobody else's business.
+        umask(0o027)
+        do {
+            let arena = try Arena(attaching: Descriptor(owning: ChildDescriptors.arena))
+            let state = SharedState(attaching: arena.memory)
+            guard state.header.magic == ArenaHeader.magic else { return 70 }
+            var locator = try LocatorProcess(state: state)
+            // The mapping outlives everything that uses it.
+            locator.run()
+            withExtendedLifetime(arena) {}
+        } catch {
+            return 71
+        }
+    }
+}

@@ -1,0 +1,181 @@
+import Glibc
+import Mailbox
+import Platform
+import SharedMemory
+import SharedState
+
+/// The loop of the locator: mail in, one turn of the service, answers out.
+struct LocatorProcess: ~Copyable {
+    private let state: SharedState
+    private var service: LocationService
+    private let recovery: Turn.Recovery
+    private let sender: MailSender
+    private let workers: Int
+    private var log: LogWriter
+    private var poller: Poller
+    private var isBlocked = InlineArray<68, Bool>(repeating: false)
+    private var nextSweep: UInt64 = 0
+    private var nextComplaint: UInt64 = 0
+
+    private static let me = ProcessID.locator
+    /// Milliseconds between sweeps for expired bindings, attempts to open the store, and entries about its failures.
+    private static let sweepInterval: UInt64 = 1000
+    private static let connectInterval: UInt64 = 5000
+    private static let complaintInterval: UInt64 = 10_000
+    /// How long a successor waits at its start for the readers of an undone turn, in milliseconds.
+    private static let longestSettling = 500
+
+    init(state: SharedState) throws(SystemError) {
+        self.state = state
+        let snapshot = state.configuration.snapshot
+        let store =
+            snapshot.storeInMemory != 0
+            ? LocationStore() : LocationStore(path: snapshot.stateDirectoryPath + "/" + LocatorMain.databaseName)
+        var found = Turn.Recovery.clean
+        service = LocationService(state: state, store: store, recovery: &found)
+        recovery = found
+        sender = MailSender(state: state, process: LocatorProcess.me)
+        workers = Int(state.sizes.workers)
+        log = LogWriter(state: state, process: LocatorProcess.me, level: snapshot.logLevel)
+        poller = try Poller()
+        try poller.add(ChildDescriptors.mailbox, token: 0)
+        for process in peers {
+            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
+        }
+    }
+
+    /// Whom the locator writes to.
+    private var peers: [ProcessID] { [.logger] + (0..<workers).map { .worker($0) } }
+
+    /// What a predecessor left, then turns without end.
+    mutating func run() -> Never {
+        recover()
+        state.processes.setReady(true, LocatorProcess.me)
+        while true {
+            let now = Clock.milliseconds()
+            let wait = nextSweep > now ? Int32(min(nextSweep - now, LocatorProcess.sweepInterval)) : 0
+            let events = poller.wait(milliseconds: wait)
+            for event in 0..<events {
+                let ready = poller.event(event)
+                if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
+            }
+            let received = MailReceiver.receive(from: ChildDescriptors.mailbox, into: service.turn)
+            if received > 0 { handleMail(received: received) }
+            if Clock.milliseconds() >= nextSweep { handleTime() }
+        }
+    }
+
+    /// Design §5.2: flush a committed turn again or take an uncommitted one back, fill the table, do what was in
+    /// flight.
+    private mutating func recover() {
+        if recovery == .flush { flush() }
+        var waited = 0
+        while !service.writer.isSettled() && waited < LocatorProcess.longestSettling {
+            usleep(1000)
+            waited += 1
+        }
+        open()
+        handleMail(received: Turn.inFlightCapacity)
+        nextSweep = Clock.milliseconds() + LocatorProcess.sweepInterval
+    }
+
+    // MARK: turns
+
+    private mutating func handleMail(received: Int) {
+        begin()
+        while let mail = service.turn.next() {
+            if service.isFilling {
+                commit()
+                begin()
+            }
+            if !service.handle(mail) { state.counters.add(.mailRepeated, LocatorProcess.me) }
+        }
+        commit()
+        service.turn.clearInFlight(received: received)
+    }
+
+    /// Everything that happens once a second.
+    private mutating func handleTime() {
+        if !service.store.isConnected { open() }
+        begin()
+        service.sweep()
+        commit()
+        let pause = service.store.isConnected ? LocatorProcess.sweepInterval : LocatorProcess.connectInterval
+        nextSweep = Clock.milliseconds() + pause
+    }
+
+    private mutating func begin() {
+        state.processes.beginTurn(LocatorProcess.me)
+        state.processes.beat(Clock.milliseconds(), LocatorProcess.me)
+        service.begin(now: Clock.epochSeconds())
+    }
+
+    private mutating func commit() {
+        service.settle()
+        if let failure = service.lastFailure {
+            complain(failure)
+            service.lastFailure = nil
+        }
+        if log.takeWake() {
+            var mail = Mail(.logged)
+            mail.sender = LocatorProcess.me
+            _ = state.locatorRing(to: .logger).append(mail, undo: service.turn.undo)
+        }
+        service.turn.commit()
+        flush()
+        state.processes.endTurn(LocatorProcess.me)
+    }
+
+    // MARK: store
+
+    /// Connects the store, and loads from it where the table is fresh. A failure is told; the loop tries again.
+    private mutating func open() {
+        do throws(StoreError) {
+            try service.store.connect()
+            let loaded = try service.load(now: Clock.epochSeconds())
+            if loaded > 0 { log.note(.note, .info, "loaded \(loaded) bindings") }
+        } catch {
+            service.store.disconnect()
+            complain(error)
+        }
+    }
+
+    private mutating func complain(_ failure: StoreError) {
+        let now = Clock.milliseconds()
+        if now < nextComplaint { return }
+        nextComplaint = now + LocatorProcess.complaintInterval
+        log.note(.storageFailed, .error, "registrations are refused: \(failure)")
+    }
+
+    // MARK: sending
+
+    private mutating func flush() {
+        flush(to: .logger)
+        for worker in 0..<workers { flush(to: .worker(worker)) }
+        service.turn.finish()
+    }
+
+    private mutating func flush(to receiver: ProcessID) {
+        if isBlocked[receiver.index] { return }
+        let ring = state.locatorRing(to: receiver)
+        if ring.sent == ring.tail { return }
+        let number = ChildDescriptors.mailbox(of: receiver)
+        if !sender.flush(ring, to: receiver, descriptor: number) {
+            isBlocked[receiver.index] = true
+            watch(receiver, .writable)
+        }
+    }
+
+    private mutating func resume(_ receiver: ProcessID) {
+        isBlocked[receiver.index] = false
+        watch(receiver, [])
+        flush(to: receiver)
+    }
+
+    private func watch(_ receiver: ProcessID, _ interest: Poller.Interest) {
+        let number = ChildDescriptors.mailbox(of: receiver)
+        do { try poller.change(number, token: UInt64(receiver.index), interest) } catch {
+            preconditionFailure("a mailbox cannot be watched")
+        }
+    }
+}

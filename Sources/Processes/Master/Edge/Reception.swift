@@ -1,0 +1,166 @@
+import CPlatform
+import Glibc
+import Mailbox
+import Platform
+import Proxy
+import SharedMemory
+import SharedState
+import Syntax
+
+/// Reception, parsing and dispatch (design P8): datagrams come straight into message slots, are scanned once, and go
+/// to the worker that has their call.
+///
+///     socket ──recvmmsg──▶ slots ──scan──▶ mail ring of worker w ──one datagram a turn──▶ worker w
+///
+/// Requests go by keyed hash of Call-ID, so all of a call meets in one worker; responses by our own branch.
+@safe struct Reception: ~Copyable {
+    private static let batch = Int(cp_batch)
+    private static let spillBytes = 65536 - Slots.smallCapacity
+
+    private let state: SharedState
+    private let keys: Keys
+    private let workers: Int
+    private var pool: SlotPool
+    private let datagrams: UnsafeMutablePointer<cp_datagram>
+    /// What of a long datagram does not fit a small slot.
+    private let spill: UnsafeMutableRawPointer
+    private var hand: [SlotReference] = []
+
+    init(state: SharedState, keys: Keys) {
+        self.state = state
+        self.keys = keys
+        workers = Int(state.sizes.workers)
+        pool = SlotPool(slots: state.slots)
+        unsafe datagrams = UnsafeMutablePointer<cp_datagram>.allocate(capacity: Reception.batch)
+        unsafe datagrams.initialize(repeating: cp_datagram(), count: Reception.batch)
+        unsafe spill = UnsafeMutableRawPointer.allocate(
+            byteCount: Reception.batch * Reception.spillBytes, alignment: 4096)
+        hand.reserveCapacity(Reception.batch)
+    }
+
+    deinit {
+        unsafe datagrams.deallocate()
+        unsafe spill.deallocate()
+    }
+
+    /// Receives one batch from a listener's socket and dispatches it; the number of datagrams.
+    mutating func receive(from socket: Int32, listener: UInt16) -> Int {
+        while hand.count < Reception.batch, let slot = pool.takeSmall() { hand.append(slot) }
+        if hand.isEmpty { return dropOne(socket) }
+        for place in 0..<hand.count { prepare(place) }
+        let count = unsafe Int(cp_receive(socket, datagrams, Int32(hand.count)))
+        if count <= 0 { return 0 }
+        for place in 0..<count { take(place, listener) }
+        hand.removeFirst(count)
+        return count
+    }
+
+    private func prepare(_ place: Int) {
+        let offset = state.slots.bytesOffset(hand[place].index)
+        unsafe datagrams[place].parts.0 = iovec(
+            iov_base: state.memory.address(offset, count: Slots.smallCapacity), iov_len: Slots.smallCapacity)
+        unsafe datagrams[place].parts.1 = iovec(
+            iov_base: spill + place * Reception.spillBytes, iov_len: Reception.spillBytes)
+        unsafe datagrams[place].part_count = 2
+    }
+
+    /// No slot is free: the datagram is taken from the socket and dropped, or epoll would spin.
+    private mutating func dropOne(_ socket: Int32) -> Int {
+        unsafe datagrams[0].parts.0 = iovec(iov_base: spill, iov_len: Reception.spillBytes)
+        unsafe datagrams[0].part_count = 1
+        let count = unsafe Int(cp_receive(socket, datagrams, 1))
+        if count > 0 { state.counters.add(.droppedNoSlot, .master) }
+        return max(count, 0)
+    }
+
+    /// One received datagram: into its final slot, scanned, dispatched, or its slot given back.
+    private mutating func take(_ place: Int, _ listener: UInt16) {
+        state.counters.add(.messagesReceived, .master)
+        var slot = hand[place]
+        var header = SlotHeader()
+        header.length = unsafe datagrams[place].length
+        header.listener = listener
+        header.peer = unsafe SocketAddress(datagrams[place].peer)
+        let length = Int(header.length)
+        if length > Slots.smallCapacity {
+            guard length <= 65535, let large = moveToLarge(place, length) else {
+                state.counters.add(length > 65535 ? .droppedTooLarge : .droppedNoSlot, .master)
+                pool.giveBack(slot)
+                return
+            }
+            pool.giveBack(slot)
+            slot = large
+        }
+        state.slots.setHeader(header, slot.index)
+        if !dispatch(slot, header) { pool.giveBack(slot) }
+    }
+
+    private mutating func moveToLarge(_ place: Int, _ length: Int) -> SlotReference? {
+        guard let large = pool.takeLarge() else { return nil }
+        let target = state.slots.bytesOffset(large.index)
+        let rest = length - Slots.smallCapacity
+        state.memory.copy(from: state.slots.bytesOffset(hand[place].index), to: target, count: Slots.smallCapacity)
+        unsafe state.memory.address(target + Slots.smallCapacity, count: rest).copyMemory(
+            from: spill + place * Reception.spillBytes, byteCount: rest)
+        return large
+    }
+
+    /// Scans and mails one message; false where it is dropped.
+    private mutating func dispatch(_ slot: SlotReference, _ header: SlotHeader) -> Bool {
+        let bytes = state.slots.bytes(slot.index)
+        var index = MessageIndex()
+        let result = Scanner.scan(bytes, into: &index)
+        var mail = Mail(index.isRequest ? .request : .response)
+        mail.slot = slot
+        switch result {
+        case .notSIP:
+            state.counters.add(.droppedNotSip, .master)
+            return false
+        case .complete: break
+        case .faulty(let fault):
+            if !index.isRequest {
+                state.counters.add(.badResponses, .master)
+                return false
+            }
+            var marked = header
+            marked.fault = fault.rawValue + 1
+            state.slots.setHeader(marked, slot.index)
+        }
+        state.memory.store(index, at: state.slots.indexOffset(slot.index))
+        let message = Message(bytes, index)
+        var worker: Int
+        if index.isRequest {
+            state.counters.add(.requestsReceived, .master)
+            worker = workerOfCall(message)
+        } else {
+            state.counters.add(.responsesReceived, .master)
+            guard let branch = Branch(message.branch), branch.isStateless || branch.isGenuine(keys: keys) else {
+                state.counters.add(.strayResponses, .master)
+                return false
+            }
+            if branch.isStateless {
+                worker = workerOfCall(message)
+            } else {
+                guard branch.transaction.worker < workers else { return false }
+                worker = ForkPlacement.worker(owner: branch.transaction.worker, fork: branch.fork, workers: workers)
+                mail.transaction = branch.transaction
+                mail.fork = branch.fork
+                mail.attempt = branch.attempt
+            }
+        }
+        let receiver = ProcessID.worker(worker)
+        guard pool.mayHand(to: receiver) else {
+            state.counters.add(.droppedNoSlot, .master)
+            return false
+        }
+        if state.masterRing(to: receiver).append(mail) { return true }
+        state.counters.add(.mailDropped, .master)
+        return false
+    }
+
+    private func workerOfCall(_ message: Message) -> Int {
+        var hash = keys.tables
+        hash.combine(message.callID)
+        return Int(hash.finalize() % UInt64(workers))
+    }
+}

@@ -1,0 +1,82 @@
+import CPlatform
+import Glibc
+import Mailbox
+import Platform
+import SharedState
+
+/// Supervision: starts children, replaces those that die, ends them all at the end.
+extension MasterProcess {
+    mutating func start(_ index: Int) {
+        let process = children[index].process
+        let now = Clock.milliseconds()
+        children[index].startedAt = now
+        children[index].restartAt = 0
+        state.processes.setReady(false, process)
+        state.processes.beat(now, process)
+        do {
+            let pid = try starter.start(
+                process, reading: reading[process.index], writing: writing, sockets: sockets)
+            children[index].pid = pid
+            state.processes.setPid(pid, process)
+            log.note(.childStarted, .info, "\(process.name) started, pid \(pid)")
+        } catch {
+            log.note(.childDied, .error, "\(process.name) cannot be started: \(error)")
+            children[index].died(now: now)
+            children[index].restartAt = now + 1000
+        }
+    }
+
+    mutating func restartChildren(_ now: UInt64) {
+        if isStopping { return }
+        for index in children.indices where children[index].restartAt != 0 && children[index].restartAt <= now {
+            start(index)
+        }
+    }
+
+    /// Takes the exit status of every child that has ended, and lets a successor go on at once.
+    mutating func reap() {
+        while true {
+            var status: Int32 = 0
+            let pid = unsafe waitpid(-1, &status, WNOHANG)
+            if pid <= 0 { return }
+            guard let index = children.firstIndex(where: { $0.pid == pid }) else { continue }
+            let process = children[index].process
+            let now = Clock.milliseconds()
+            children[index].died(now: now)
+            state.processes.setPid(0, process)
+            if isStopping { continue }
+            state.processes.countRestart(process)
+            // Its turn, if it was in one, holds nothing any more.
+            state.processes.endTurn(process)
+            let signal = cp_exit_signal(status)
+            let how = signal != 0 ? "killed by signal \(signal)" : "exit status \(cp_exit_status(status))"
+            let delay = children[index].restartAt - now
+            log.note(
+                .childDied, .error,
+                "\(process.name) (pid \(pid)) died: \(how); its successor \(delay == 0 ? "takes over" : "starts in \(delay) ms")")
+            if delay == 0 { start(index) }
+        }
+    }
+
+    /// The end, told by SIGTERM or SIGINT: children first, the logger last, so that it writes what the others said.
+    mutating func stop() {
+        if isStopping { return }
+        isStopping = true
+        stoppingSince = Clock.milliseconds()
+        notifier.stopping()
+        log.note(.stopped, .notice, "stopping")
+        for child in children where child.isRunning && child.process != .logger { kill(child.pid, SIGTERM) }
+    }
+
+    /// While stopping: the logger once the others are gone, SIGKILL for whoever takes too long.
+    mutating func escalate(_ now: UInt64) {
+        let others = children.contains { $0.isRunning && $0.process != .logger }
+        if !others && !isLoggerTold, let logger = children.first(where: { $0.process == .logger && $0.isRunning }) {
+            isLoggerTold = true
+            kill(logger.pid, SIGTERM)
+        }
+        if now - stoppingSince > 3000 {
+            for child in children where child.isRunning { kill(child.pid, SIGKILL) }
+        }
+    }
+}

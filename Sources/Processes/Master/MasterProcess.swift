@@ -1,0 +1,240 @@
+import CPlatform
+import Configuration
+import Glibc
+import Mailbox
+import Platform
+import Proxy
+import SharedMemory
+import SharedState
+import Systemd
+
+/// The master's state and loop.
+struct MasterProcess: ~Copyable {
+    let state: SharedState
+    let arena: Arena
+    let keyArena: Arena
+    let starter: ChildStarter
+    var children: [Child] = []
+    var log: LogWriter
+    let notifier: Notifier
+    /// Listeners' sockets by number, owned for the life of the process.
+    let sockets: [Int32]
+    /// Both ends of every mailbox by process number, -1 where there is no such process; owned likewise.
+    let reading: [Int32]
+    let writing: [Int32]
+    var isReady = false
+    var isStopping = false
+    var stoppingSince: UInt64 = 0
+    var isLoggerTold = false
+    private var reception: Reception
+    private let control: ControlSocket
+    private let mail: MailSender
+    private var poller: Poller
+    private let signals: Descriptor
+    private var blocked = InlineArray<68, Bool>(repeating: false)
+    private var nextStatus: UInt64 = 0
+    private var nextWatchdog: UInt64 = 0
+    private let options: MasterOptions
+
+    private enum Token {
+        static let signals: UInt64 = 1
+        static let control: UInt64 = 2
+        static let listener: UInt64 = 0x100
+        static let mailbox: UInt64 = 0x200
+    }
+
+    init(_ options: MasterOptions, _ snapshot: ConfigurationSnapshot) throws(SystemError) {
+        var published = snapshot
+        let workers = Int(published.workers)
+        // Sockets first: a port that is taken is the most likely reason not to start.
+        var sockets: [Int32] = []
+        for (index, listener) in options.configuration.listen.enumerated() {
+            let socket = try ListeningSocket(listener, advertised: published.advertised[index])
+            sockets.append(socket.takeDescriptor())
+        }
+        let control = try ControlSocket(path: options.runtimeDirectory + "/control.sock")
+
+        let sizes = ArenaSizes(
+            workers: workers, transactions: options.configuration.maxTransactions,
+            bindings: options.configuration.maxBindings)
+        let arena = try Arena(name: "sipfork", size: SharedState.bytes(sizes))
+        let keyArena = try Arena(name: "sipfork-keys", size: Keys.bytes)
+        try Keys.generate(in: keyArena.memory)
+        let state = SharedState(memory: arena.memory, sizes: sizes)
+        published.workers = UInt32(workers)
+        try MasterProcess.initialize(state, published)
+
+        var reading = [Int32](repeating: -1, count: ProcessID.limit)
+        var writing = [Int32](repeating: -1, count: ProcessID.limit)
+        for process in MasterProcess.processes(workers: workers) {
+            let ends = try Mailbox().takeEnds()
+            reading[process.index] = ends.reading
+            writing[process.index] = ends.writing
+            children.append(Child(process))
+        }
+        let starter = try ChildStarter(
+            arena: arena.descriptor.number, keys: keyArena.descriptor.number, workers: workers)
+
+        var wanted: [UInt64] = [SIGTERM, SIGINT, SIGHUP, SIGCHLD].map { UInt64($0) }
+        let count = Int32(wanted.count)
+        let signals = Descriptor(owning: try check("signalfd") { unsafe cp_signalfd(&wanted, count) })
+        let poller = try Poller()
+        try poller.add(signals.number, token: Token.signals)
+        try poller.add(control.descriptor.number, token: Token.control)
+        for (index, socket) in sockets.enumerated() { try poller.add(socket, token: Token.listener + UInt64(index)) }
+        for process in MasterProcess.processes(workers: workers) {
+            try poller.add(writing[process.index], token: Token.mailbox + UInt64(process.rawValue), [])
+        }
+
+        reception = Reception(state: state, keys: Keys(memory: keyArena.memory))
+        mail = MailSender(state: state, process: .master)
+        log = LogWriter(state: state, process: .master, level: published.logLevel)
+        notifier = Notifier()
+        self.options = options
+        self.sockets = sockets
+        self.control = control
+        self.arena = arena
+        self.keyArena = keyArena
+        self.state = state
+        self.reading = reading
+        self.writing = writing
+        self.starter = starter
+        self.signals = signals
+        self.poller = poller
+    }
+
+    /// The children of a service, in the order in which they are started.
+    private static func processes(workers: Int) -> [ProcessID] {
+        [.logger, .locator] + (0..<workers).map { .worker($0) }
+    }
+
+    /// Writes what a fresh arena holds before anyone attaches.
+    private static func initialize(_ state: SharedState, _ snapshot: ConfigurationSnapshot) throws(SystemError) {
+        var header = ArenaHeader(layoutHash: StateLayout.hash, sizes: state.sizes)
+        header.startedAt = Clock.milliseconds()
+        header.startedEpoch = Clock.epochSeconds()
+        header.masterPid = UInt64(getpid())
+        state.setHeader(header)
+        state.configuration.publish(snapshot)
+        state.slots.initialize()
+        try state.locations.initialize()
+        for worker in 0..<Int(state.sizes.workers) { state.shard(worker).initialize(now: header.startedAt) }
+        state.processes.setPid(getpid(), .master)
+    }
+
+    /// Starts the children, serves until a signal says stop.
+    mutating func run() -> Int32 {
+        for warning in options.warnings { log.note(.configurationWarning, .warning, warning) }
+        for child in children.indices { start(child) }
+        while true {
+            let now = Clock.milliseconds()
+            tend(now)
+            if isStopping && !children.contains(where: \.isRunning) { break }
+            let events = poller.wait(milliseconds: patience(now))
+            for index in 0..<events { handle(poller.event(index)) }
+            flushMail()
+        }
+        control.remove()
+        return 0
+    }
+
+    private mutating func handle(_ event: Poller.Event) {
+        switch event.token {
+        case Token.signals: takeSignals()
+        case Token.control: control.answer(arena: arena.descriptor.number)
+        case Token.mailbox...:
+            let process = ProcessID(rawValue: UInt8(event.token - Token.mailbox))
+            if event.writable { resume(process) }
+        case Token.listener...:
+            let listener = UInt16(event.token - Token.listener)
+            // A few batches, then the others' turn; level-triggered, so what is left comes again.
+            for _ in 0..<4 where reception.receive(from: sockets[Int(listener)], listener: listener) < Int(cp_batch) {
+                break
+            }
+        default: break
+        }
+    }
+
+    // MARK: mail
+
+    private mutating func flushMail() {
+        if log.takeWake() { _ = state.masterRing(to: .logger).append(Mail(.logged)) }
+        for child in children { flushRing(child.process) }
+    }
+
+    private mutating func flushRing(_ process: ProcessID) {
+        if blocked[process.index] { return }
+        let ring = state.masterRing(to: process)
+        if ring.sent == ring.tail && ring.handed == ring.tail { return }
+        if !mail.flush(ring, to: process, descriptor: writing[process.index]) {
+            blocked[process.index] = true
+            watch(process, .writable)
+        }
+    }
+
+    private mutating func resume(_ process: ProcessID) {
+        blocked[process.index] = false
+        watch(process, [])
+        flushRing(process)
+    }
+
+    private func watch(_ process: ProcessID, _ interest: Poller.Interest) {
+        let token = Token.mailbox + UInt64(process.rawValue)
+        do { try poller.change(writing[process.index], token: token, interest) } catch { preconditionFailure() }
+    }
+
+    // MARK: signals
+
+    private mutating func takeSignals() {
+        while true {
+            switch cp_signal_next(signals.number) {
+            case 0: return
+            case SIGCHLD: reap()
+            case SIGTERM, SIGINT: stop()
+            default:
+                log.note(.note, .notice, "SIGHUP: this version does not reload; restart to apply a configuration")
+            }
+        }
+    }
+
+    // MARK: systemd
+
+    /// What is due by the clock: restarts, readiness, status line, watchdog.
+    private mutating func tend(_ now: UInt64) {
+        state.processes.beat(now, .master)
+        restartChildren(now)
+        if isStopping {
+            escalate(now)
+            return
+        }
+        if !isReady, children.allSatisfy({ state.processes.isReady($0.process) }) {
+            isReady = true
+            nextStatus = 0
+            log.note(.started, .notice, "started: \(options.configuration.listen.map(\.text).joined(separator: ", "))")
+            notifier.ready(status: statusLine())
+        }
+        if now >= nextStatus && isReady {
+            nextStatus = now + 5000
+            notifier.status(statusLine())
+        }
+        if let interval = notifier.watchdogInterval, now >= nextWatchdog {
+            nextWatchdog = now + UInt64(interval / 2)
+            notifier.watchdog()
+        }
+    }
+
+    private func patience(_ now: UInt64) -> Int32 {
+        // Children say that they serve through shared memory, which wakes nobody.
+        if !isReady && !isStopping { return 2 }
+        var next = isStopping ? now + 20 : nextStatus
+        if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }
+        for child in children where child.restartAt != 0 { next = min(next, child.restartAt) }
+        return next <= now ? 0 : Int32(min(next - now, 60_000))
+    }
+
+    private func statusLine() -> String {
+        var transactions = 0
+        for worker in 0..<Int(state.sizes.workers) { transactions += state.shard(worker).serverTransactions }
+        return "\(transactions) transactions, \(state.locations.bindingCount) registrations, \(state.sizes.workers) workers"
+    }
+}

@@ -1,0 +1,61 @@
+import Platform
+import Proxy
+import SharedState
+import Syntax
+
+/// Journal entries of a worker.
+extension WorkerProcess {
+    /// A transaction got its final answer: calls are counted, and told of as `log.calls` says.
+    mutating func logEnd(_ record: ServerRecord, _ request: Message, status: UInt16) {
+        guard record.isInvite else { return }
+        state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me)
+        // A challenge is no failure, nor is a caller who hangs up.
+        let isFailure = status >= 300 && status != 401 && status != 407 && status != 487
+        guard settings.logCalls == 2 || settings.logCalls == 1 && isFailure, log.isWanted(.info) else { return }
+        var entry = log.begin(isFailure ? .callFailed : status < 300 ? .callAnswered : .callEnded, .info)
+        var text = line
+        text.append(isFailure ? "call failed: " : status < 300 ? "call answered: " : "call ended: ")
+        text.append(decimal: UInt64(status))
+        text.append(" ")
+        text.append(ReasonPhrase.text(status))
+        text.append(" for ")
+        let uri = request.requestURI
+        text.append(uri.extracting(0..<min(uri.count, 200)))
+        entry.add(.message, text.written)
+        describe(&entry, request, record.peer)
+        entry.add(.status, number: Int(status))
+        log.commit(entry)
+    }
+
+    /// A faulty message: at most a few a second, the rest is counted (`malformedSuppressed`).
+    mutating func logMalformed(_ message: Message, _ source: RequestSource, _ reason: StaticString) {
+        guard log.isWanted(.notice), malformedLimit.allows(now: now) else { return }
+        var entry = log.begin(.malformedMessage, .notice)
+        var text = line
+        text.append("malformed message: ")
+        text.append(reason)
+        text.append(" from ")
+        source.peer.write(to: &text)
+        if malformedLimit.suppressed > 0 {
+            text.append(" (and ")
+            text.append(decimal: malformedLimit.suppressed)
+            text.append(" more since the last such entry)")
+        }
+        malformedLimit.reset()
+        entry.add(.message, text.written)
+        describe(&entry, message, source.peer)
+        log.commit(entry)
+    }
+
+    private func describe(_ entry: inout LogEntry, _ message: Message, _ peer: SocketAddress) {
+        entry.add(.callID, message.callID)
+        entry.add(.method, message.methodToken)
+        entry.add(.from, message.value(.from))
+        entry.add(.to, message.value(.to))
+        entry.add(.branch, message.branch)
+        var text = line
+        text.append("udp:")
+        peer.write(to: &text)
+        entry.add(.peer, text.written)
+    }
+}

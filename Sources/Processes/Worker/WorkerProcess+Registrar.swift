@@ -1,0 +1,59 @@
+import Platform
+import Proxy
+import Registrar
+import SharedState
+import Syntax
+
+/// The registrar's front (RFC 3261 §10.3): the rules that depend on bindings run in the locator; here the transaction
+/// waits for its word and answers.
+extension WorkerProcess {
+    mutating func passToLocator(_ cell: UInt32, _ message: Message) {
+        if !settings.registrarEnabled {
+            respondLocally(cell, message, status: 405)
+            return
+        }
+        let record = server(cell)
+        var mail = Mail(.register)
+        mail.transaction = reference(record, cell)
+        mail.first = record.request
+        send(mail, to: .locator)
+    }
+
+    /// The locator has stored the bindings, or refused.
+    mutating func takeRegistered(_ mail: Mail) {
+        let reference = mail.transaction
+        guard reference.worker == index,
+            shard.table.isCurrent(reference.cell, kind: RecordKind.server, generation: reference.generation)
+        else { return }
+        let cell = reference.cell
+        guard let request = storedMessage(server(cell).request) else { return }
+        state.counters.add(mail.status < 300 ? .registersAccepted : .registersRefused, me)
+        let offset = turn.scratchOffset()
+        var header = memory.writer(offset, capacity: turn.scratchRoom)
+        var reason: StaticString?
+        switch mail.status {
+        case 200: writeBindings(request, to: &header)
+        case 423:
+            header.append("Min-Expires: ")
+            header.append(decimal: settings.minExpires)
+            header.append("\r\n")
+        case 503: header.append("Retry-After: 5\r\n")
+        default: break
+        }
+        if mail.flags != 0 { reason = RegisterReason(rawValue: UInt8(truncatingIfNeeded: mail.flags))?.text }
+        turn.keepScratch(header.count)
+        respondLocally(cell, request, status: mail.status, reason: reason, header: header.written)
+    }
+
+    /// §10.3 step 8: every current binding, with its remaining time.
+    private func writeBindings(_ request: Message, to writer: inout ByteWriter) {
+        guard let to = NameAddress.parse(request.bytes, request.index.first(.to).value),
+            let uri = SIPURI.parse(request.bytes, to.uri)
+        else { return }
+        var user = line
+        uri.writeAddressOfRecord(request.bytes, to: &user)
+        if let set = state.locations.find(user.written) {
+            RegisterAnswer.writeContacts(set: set, now: Clock.epochSeconds(), to: &writer)
+        }
+    }
+}

@@ -1,0 +1,202 @@
+import Platform
+import Proxy
+import SharedState
+import Syntax
+import Transaction
+
+/// The response context of a server transaction (RFC 3261 §16.7): what the forks report, and what goes upstream.
+extension WorkerProcess {
+    /// The server transaction that mail of a fork is for; nil where it is over.
+    private func serverCell(_ mail: Mail) -> UInt32? {
+        let reference = mail.transaction
+        guard reference.worker == index,
+            shard.table.isCurrent(reference.cell, kind: RecordKind.server, generation: reference.generation)
+        else { return nil }
+        return reference.cell
+    }
+
+    /// A fork received a response: steps 3 to 10 of §16.7.
+    mutating func takeForkResponse(_ mail: Mail) {
+        guard state.slots.isHeld(mail.slot, by: me) else { return }
+        guard let cell = serverCell(mail) else {
+            state.counters.add(.strayResponses, me)
+            return
+        }
+        let message = message(in: mail.slot)
+        var record = server(cell)
+        let bit = UInt64(1) << UInt64(mail.fork & 63)
+        if mail.status < 200 {
+            guard record.open & bit != 0 else { return }
+            extendGuard(&record)
+            forward(message, &record, cell, mail.slot)
+            finish(record, cell)
+            return
+        }
+        record.open &= ~bit
+        if record.open == 0 { record.guardAt = 0 }
+        if mail.status < 300 {
+            // Step 5: every 2xx of an INVITE is forwarded at once; of another request, the first.
+            forward(message, &record, cell, mail.slot)
+            if record.isInvite { cancelForks(&record, cell, except: mail.fork) }
+            finish(record, cell)
+            return
+        }
+        offer(message, &record, status: mail.status, fork: mail.fork)
+        if mail.status >= 600 { cancelForks(&record, cell, except: mail.fork) }
+        store(record, cell)
+        if record.open == 0 { sendBest(cell) }
+    }
+
+    /// A fork ended without a response: 408 for a timeout, 503 for a transport error (§16.9).
+    mutating func takeForkDone(_ mail: Mail) {
+        guard let cell = serverCell(mail) else { return }
+        var record = server(cell)
+        let bit = UInt64(1) << UInt64(mail.fork & 63)
+        if record.open & bit == 0 { return }
+        record.open &= ~bit
+        if record.open == 0 { record.guardAt = 0 }
+        offerLocal(&record, status: mail.status, fork: mail.fork)
+        store(record, cell)
+        if record.open == 0 { sendBest(cell) }
+    }
+
+    /// The guard's time has come: forks that still owe a response count as answered 408.
+    mutating func abandonForks(_ cell: UInt32) {
+        var record = server(cell)
+        if record.open == 0 { return }
+        cancelForks(&record, cell, except: nil)
+        record.open = 0
+        offerLocal(&record, status: 408, fork: 0)
+        store(record, cell)
+        sendBest(cell)
+    }
+
+    /// Keeps a response where it is the best so far (step 4 and 6).
+    private mutating func offer(_ message: Message, _ record: inout ServerRecord, status: UInt16, fork: UInt8) {
+        // Once a final response has left there is nothing to choose any more.
+        if record.request.isNone || !record.bestResponse.offer(status: status, fork: fork) { return }
+        shard.stored.free(record.best)
+        record.best = .none
+        guard let room = shard.stored.reserve(message.bytes.count) else { return }
+        var writer = memory.writer(room.offset, capacity: room.capacity)
+        ForwardedResponse.write(message, to: &writer)
+        record.best = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
+    }
+
+    private func offerLocal(_ record: inout ServerRecord, status: UInt16, fork: UInt8) {
+        if record.request.isNone || !record.bestResponse.offer(status: status, fork: fork) { return }
+        shard.stored.free(record.best)
+        record.best = .none
+    }
+
+    /// All forks have ended: step 6 to 10 with the best response.
+    private mutating func sendBest(_ cell: UInt32) {
+        var record = server(cell)
+        guard !record.request.isNone else {
+            finish(record, cell)
+            return
+        }
+        let status = record.bestResponse.upstreamStatus
+        if record.best.isNone || status != record.bestResponse.status {
+            guard let request = storedMessage(record.request) else { preconditionFailure("stored request does not scan") }
+            // A CANCEL that every fork has swallowed without an answer is answered as the caller expects (§9.2).
+            respondLocally(cell, request, status: record.cancelledUpstream && status == 408 ? 487 : status)
+            return
+        }
+        let effects =
+            record.isInvite
+            ? record.invite.respond(status: status, now: now, values: values, reliable: false)
+            : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
+        if effects.contains(.sendResponse) {
+            transmit(record.best, to: record.peer, listener: record.listener)
+            if let request = storedMessage(record.request) { logEnd(record, request, status: status) }
+            shard.stored.free(record.response)
+            record.response = record.best
+            record.best = .none
+            record.status = status
+        }
+        apply(effects, &record, cell)
+        finish(record, cell)
+    }
+
+    /// Forwards a response at once: the top Via is cut out (step 3), nothing else changes.
+    private mutating func forward(
+        _ message: Message, _ record: inout ServerRecord, _ cell: UInt32, _ slot: SlotReference
+    ) {
+        let status = message.status
+        let effects =
+            record.isInvite
+            ? record.invite.respond(status: status, now: now, values: values, reliable: false)
+            : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
+        guard effects.contains(.sendResponse) else {
+            apply(effects, &record, cell)
+            return
+        }
+        record.status = status
+        if status >= 200 {
+            if let request = storedMessage(record.request) { logEnd(record, request, status: status) }
+        }
+        if effects.contains(.forgetResponse) {
+            // Not kept, so it leaves straight from its slot, in two parts.
+            let cut = ForwardedResponse.cut(message)
+            let base = state.slots.bytesOffset(slot.index)
+            let start = Int(message.index.start)
+            var entry = OutboxEntry(
+                offset: base + start, count: cut.from - start, peer: record.peer, listener: record.listener)
+            entry.second = UInt64(base + cut.to)
+            entry.secondCount = UInt32(Int(message.index.end) - cut.to)
+            transmit(entry)
+        } else if let room = shard.stored.reserve(message.bytes.count) {
+            var writer = memory.writer(room.offset, capacity: room.capacity)
+            ForwardedResponse.write(message, to: &writer)
+            let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
+            transmit(reference, to: record.peer, listener: record.listener)
+            shard.stored.free(record.response)
+            record.response = reference
+        }
+        apply(effects, &record, cell)
+    }
+
+    // MARK: forks
+
+    /// Step 10: cancels every fork that owes a response, except one.
+    mutating func cancelForks(_ record: inout ServerRecord, _ cell: UInt32, except: UInt8?) {
+        guard record.isInvite else { return }
+        var pending = record.open & ~record.cancelled
+        if let except { pending &= ~(1 << UInt64(except & 63)) }
+        while pending != 0 {
+            let fork = UInt8(pending.trailingZeroBitCount)
+            pending &= pending - 1
+            record.cancelled |= 1 << UInt64(fork)
+            var mail = Mail(.forkCancel)
+            mail.transaction = reference(record, cell)
+            mail.fork = fork
+            send(mail, to: .worker(ForkPlacement.worker(owner: index, fork: fork, workers: workers)))
+        }
+    }
+
+    /// The guard is for forks in processes that are gone for good: well behind every timer of the fork itself.
+    func extendGuard(_ record: inout ServerRecord) {
+        let patience = record.isInvite ? UInt64(values.c) + 2 * values.transactionTimeout : 2 * values.transactionTimeout
+        record.guardAt = now + patience
+    }
+
+    /// Starts `count` forks whose targets are stored (§16.6).
+    mutating func startForks(_ cell: UInt32, targets: StoredReference, count: Int) {
+        var record = server(cell)
+        record.targets = targets
+        record.forkCount = UInt8(count)
+        record.open = count >= 64 ? .max : (1 << UInt64(count)) - 1
+        extendGuard(&record)
+        store(record, cell)
+        shard.wheel.schedule(cell, due: record.deadline)
+        for fork in 0..<UInt8(count) {
+            var mail = Mail(.forkStart)
+            mail.transaction = reference(record, cell)
+            mail.fork = fork
+            mail.first = record.request
+            mail.second = targets.rawValue
+            send(mail, to: .worker(ForkPlacement.worker(owner: index, fork: fork, workers: workers)))
+        }
+    }
+}

@@ -1,0 +1,266 @@
+import Glibc
+import Mailbox
+import Platform
+import Proxy
+import SharedMemory
+import SharedState
+import Syntax
+import Transaction
+import Transport
+
+/// The state of a worker besides its shard; everything that must survive it lies in shared memory.
+struct WorkerProcess: ~Copyable {
+    let state: SharedState
+    let memory: Memory
+    let shard: Shard
+    let me: ProcessID
+    let index: Int
+    let workers: Int
+    let keys: Keys
+    let identity: Identity
+    let settings: WorkerSettings
+    let values: TimerValues
+    var turn: Turn
+    var log: LogWriter
+    /// Milliseconds, read once a turn.
+    var now: UInt64 = 0
+    /// Mail to ourselves, handled before the turn commits: a fork in the same process takes the same path as one in
+    /// another.
+    var ownMail: [Mail] = []
+    /// Where header lines are made before they are copied: Via, Record-Route, extra lines of an answer.
+    let line: ByteWriter
+    var malformedLimit = RateLimit(perSecond: 5)
+    private var nextOwnMail = 0
+    private let sender: DatagramSender
+    private let mail: MailSender
+    private var poller: Poller
+    private var isBlocked = InlineArray<68, Bool>(repeating: false)
+    /// Places of the in-flight array that the last receive may have filled.
+    private var received = 0
+
+    init(state: SharedState, index: Int, keys: Keys) throws(SystemError) {
+        self.state = state
+        self.index = index
+        self.keys = keys
+        memory = state.memory
+        me = .worker(index)
+        workers = Int(state.sizes.workers)
+        shard = state.shard(index)
+        turn = Turn(memory: state.memory, at: shard.turn)
+        identity = Identity(state.configuration)
+        let snapshot = state.configuration.snapshot
+        settings = WorkerSettings(snapshot)
+        values = TimerValues(t1: snapshot.t1, t2: snapshot.t2, t4: snapshot.t4, c: snapshot.timerC)
+        log = LogWriter(state: state, process: .worker(index), level: snapshot.logLevel)
+        ownMail.reserveCapacity(4096)
+        let lineBytes = 4096
+        line = unsafe ByteWriter(
+            unsafe: UnsafeMutableRawPointer.allocate(byteCount: lineBytes, alignment: 8), capacity: lineBytes)
+        var sockets = InlineArray<16, Int32>(repeating: -1)
+        for listener in 0..<Int(snapshot.listenerCount) { sockets[listener] = ChildDescriptors.listener(listener) }
+        let poller = try Poller()
+        try poller.add(ChildDescriptors.mailbox, token: 0)
+        for peer in [.locator, .logger] + (0..<workers).map({ ProcessID.worker($0) }) where peer.index != index + 4 {
+            try poller.add(ChildDescriptors.mailbox(of: peer), token: UInt64(peer.rawValue), [])
+        }
+        sender = DatagramSender(memory: state.memory, sockets: sockets)
+        mail = MailSender(state: state, process: .worker(index))
+        self.poller = poller
+    }
+
+    /// The loop: what a predecessor left, then turns, in practice without end.
+    mutating func run(turns: Int = .max) {
+        recover()
+        state.processes.setReady(true, me)
+        for _ in 0..<turns {
+            let wait = shard.wheel.wait(now: Clock.milliseconds())
+            let events = poller.wait(milliseconds: wait)
+            for event in 0..<events {
+                let ready = poller.event(event)
+                if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
+            }
+            received = MailReceiver.receive(from: ChildDescriptors.mailbox, into: turn)
+            handleTurn()
+        }
+    }
+
+    /// Design §5.2: flush a committed turn again, or take back an uncommitted one and do it again.
+    private mutating func recover() {
+        now = Clock.milliseconds()
+        let found = turn.recover()
+        received = Turn.inFlightCapacity
+        if found == .flush { flush() }
+        handleTurn()
+    }
+
+    /// One or more turns: handles what is in flight and what is due, commits whenever the logs fill.
+    private mutating func handleTurn() {
+        begin()
+        while let next = turn.next() {
+            if turn.isFilling {
+                commit()
+                begin()
+            }
+            turn.consume()
+            if shard.seen.isNew(next) {
+                precondition(MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
+                handle(next)
+                handleOwnMail()
+            } else {
+                state.counters.add(.mailRepeated, me)
+            }
+        }
+        while true {
+            let due = shard.wheel.expire(now: now)
+            if due == 0 { break }
+            if turn.isFilling {
+                // The record was taken out of the wheel in this turn: put it back before that is final.
+                shard.wheel.schedule(due, due: now)
+                commit()
+                begin()
+                continue
+            }
+            expire(due)
+            handleOwnMail()
+        }
+        commit()
+        if received > 0 { turn.clearInFlight(received: received) }
+        received = 0
+    }
+
+    private mutating func begin() {
+        now = Clock.milliseconds()
+        state.processes.beginTurn(me)
+        state.processes.beat(now, me)
+        shard.recycle()
+    }
+
+    private mutating func commit() {
+        if log.takeWake() { send(Mail(.logged), to: .logger) }
+        turn.commit()
+        flush()
+        state.processes.endTurn(me)
+    }
+
+    /// Sends what the committed turn left in the outbox and the rings, then gives the slots back.
+    private mutating func flush() {
+        let entries = turn.entryCount
+        if entries > 0 {
+            let result = sender.flush(turn, count: entries)
+            state.counters.add(.messagesSent, me, UInt64(result.sent))
+            if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
+        }
+        flushRing(.locator)
+        flushRing(.logger)
+        for worker in 0..<workers where worker != index { flushRing(.worker(worker)) }
+        // Slots that were handed on have another owner by now, and stay.
+        for place in 0..<turn.consumedCount {
+            let slot = turn.mail(place).slot
+            if !slot.isNone { state.slots.release(slot, by: me) }
+        }
+        turn.finish()
+    }
+
+    private mutating func flushRing(_ receiver: ProcessID) {
+        let ring = shard.ring(to: receiver)
+        if ring.sent == ring.tail { return }
+        // The slots change hands in any case: what is still ours after this is given back.
+        mail.handOver(ring, to: receiver)
+        if isBlocked[receiver.index] { return }
+        let number = ChildDescriptors.mailbox(of: receiver)
+        if !mail.flush(ring, to: receiver, descriptor: number) {
+            isBlocked[receiver.index] = true
+            do { try poller.change(number, token: UInt64(receiver.index), .writable) } catch { preconditionFailure() }
+        }
+    }
+
+    private mutating func resume(_ receiver: ProcessID) {
+        let number = ChildDescriptors.mailbox(of: receiver)
+        isBlocked[receiver.index] = false
+        do { try poller.change(number, token: UInt64(receiver.index), []) } catch { preconditionFailure() }
+        flushRing(receiver)
+    }
+
+    // MARK: mail
+
+    /// Appends mail to another process, or to ourselves, which is handled in this turn.
+    mutating func send(_ message: Mail, to receiver: ProcessID) {
+        if receiver == me {
+            ownMail.append(message)
+            return
+        }
+        var copy = message
+        copy.sender = me
+        if !shard.ring(to: receiver).append(copy, undo: turn.undo) { state.counters.add(.mailDropped, me) }
+    }
+
+    private mutating func handleOwnMail() {
+        while nextOwnMail < ownMail.count {
+            let next = ownMail[nextOwnMail]
+            nextOwnMail += 1
+            handle(next)
+        }
+        ownMail.removeAll(keepingCapacity: true)
+        nextOwnMail = 0
+    }
+
+    /// Everything that others may ask of a worker.
+    private mutating func handle(_ mail: Mail) {
+        switch mail.kind {
+        case .request: receiveRequest(mail)
+        case .response: receiveResponse(mail)
+        case .forkStart: startFork(mail)
+        case .forkCancel: cancelFork(mail)
+        case .forkResponse: takeForkResponse(mail)
+        case .forkDone: takeForkDone(mail)
+        case .registered: takeRegistered(mail)
+        case .none, .register, .logged: break
+        }
+    }
+
+    private mutating func expire(_ cell: UInt32) {
+        switch shard.table.header(cell).kind {
+        case RecordKind.server: expireServer(cell)
+        case RecordKind.fork, RecordKind.cancel: expireFork(cell)
+        default: preconditionFailure("a free record in the timer wheel")
+        }
+    }
+
+    // MARK: sending
+
+    /// Sends a stored message of this shard.
+    mutating func transmit(_ reference: StoredReference, to peer: SocketAddress, listener: UInt16) {
+        let place = shard.stored.locate(reference)
+        transmit(OutboxEntry(offset: place.offset, count: place.count, peer: peer, listener: listener))
+    }
+
+    mutating func transmit(_ entry: OutboxEntry) {
+        if !turn.send(entry) { state.counters.add(.sendErrors, me) }
+    }
+
+    /// The bytes and index of a message in a slot.
+    @_lifetime(immortal)
+    func message(in slot: SlotReference) -> Message {
+        Message(state.slots.bytes(slot.index), memory.load(state.slots.indexOffset(slot.index)))
+    }
+}
+
+/// What a worker needs of the configuration, without the snapshot's bulk.
+struct WorkerSettings: BitwiseCopyable {
+    let recordRoute: Bool
+    let registrarEnabled: Bool
+    let maxBreadth: Int
+    let minExpires: Int
+    let transactions: Int
+    /// 0 none, 1 failed, 2 all.
+    let logCalls: Int
+
+    init(_ snapshot: ConfigurationSnapshot) {
+        recordRoute = snapshot.recordRoute != 0
+        registrarEnabled = snapshot.registrarEnabled != 0
+        maxBreadth = min(Int(snapshot.maxBreadth), 64)
+        minExpires = Int(snapshot.minExpires)
+        transactions = Int(snapshot.transactionsPerWorker)
+        logCalls = Int(snapshot.logCalls)
+    }
+}

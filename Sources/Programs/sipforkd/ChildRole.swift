@@ -1,0 +1,35 @@
+import CPlatform
+import Glibc
+import Locator
+import Logger
+import Mailbox
+import SharedState
+import Worker
+
+/// What the master has started this process as (`SIPFORK_CHILD=NUMBER:MASTER_PID`).
+struct ChildRole {
+    private let process: ProcessID
+    private let masterPid: Int32
+
+    /// Nil in the master.
+    static var current: ChildRole? {
+        guard let value = unsafe getenv(ChildDescriptors.environment) else { return nil }
+        let parts = unsafe String(cString: value).split(separator: ":")
+        guard parts.count == 2, let number = UInt8(parts[0]), Int(number) < ProcessID.limit, let pid = Int32(parts[1])
+        else { return nil }
+        unsafe unsetenv(ChildDescriptors.environment)
+        return ChildRole(process: ProcessID(rawValue: number), masterPid: pid)
+    }
+
+    func run() -> Int32 {
+        // ps and top show argv[0], which the master has set; /proc/PID/comm has room for fifteen letters.
+        unsafe process.name.withCString { unsafe cp_set_name($0) }
+        switch process {
+        case .locator: return LocatorMain.run(masterPid: masterPid)
+        case .logger: return LoggerMain.run(masterPid: masterPid)
+        default:
+            guard let index = process.workerIndex else { return 64 }
+            return WorkerMain.run(index: index, masterPid: masterPid)
+        }
+    }
+}

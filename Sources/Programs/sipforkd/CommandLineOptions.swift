@@ -1,0 +1,105 @@
+import Configuration
+import Glibc
+import Master
+import Platform
+import SharedState
+
+/// The command line of the daemon (`sipforkd(8)`).
+struct CommandLineOptions {
+    private var checkOnly = false
+    private var file: String?
+    private var domains: [String] = []
+    private var listeners: [Listener] = []
+    private var stateDirectory: String?
+    private var runtimeDirectory: String?
+
+    private static let usage =
+        "usage: sipforkd [-t] [-c FILE] [--domain D]... [--listen SPEC]... [--state-directory DIR]"
+        + " [--runtime-directory DIR]"
+    /// sysexits(3).
+    private static let usageStatus: Int32 = 64
+    private static let configurationStatus: Int32 = 78
+
+    static func run(_ arguments: [String]) -> Int32 {
+        var options = CommandLineOptions()
+        if let complaint = options.parse(arguments) {
+            if complaint.isEmpty {
+                print(usage)
+                return 0
+            }
+            Console.report(.error, "sipforkd: \(complaint)")
+            Console.report(.error, usage)
+            return usageStatus
+        }
+        return options.start()
+    }
+
+    /// What is wrong with the arguments; empty where help was asked for.
+    private mutating func parse(_ arguments: [String]) -> String? {
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            var name = argument
+            var attached: String?
+            if argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") {
+                name = String(argument[..<equals])
+                attached = String(argument[argument.index(after: equals)...])
+            }
+            switch name {
+            case "-t":
+                checkOnly = true
+                continue
+            case "-h", "--help": return ""
+            case "-c", "--domain", "--listen", "--state-directory", "--runtime-directory": break
+            default: return "unknown argument \"\(argument)\""
+            }
+            guard let value = attached ?? rest.popFirst() else { return "\(name) needs a value" }
+            switch name {
+            case "-c": file = value
+            case "--domain": domains.append(value)
+            case "--listen":
+                guard let listener = Listener(specification: value) else {
+                    return "--listen \(value): expected udp:ADDRESS:PORT"
+                }
+                listeners.append(listener)
+            case "--state-directory": stateDirectory = value
+            default: runtimeDirectory = value
+            }
+        }
+        return nil
+    }
+
+    private func start() -> Int32 {
+        var configuration = Configuration.defaults
+        var warnings: [String] = []
+        let path = file ?? (domains.isEmpty && listeners.isEmpty ? Configuration.defaultPath : nil)
+        if let path {
+            do {
+                let (loaded, found) = try Configuration.load(path: path)
+                configuration = loaded
+                warnings = found.map(\.description)
+            } catch {
+                for diagnostic in error.diagnostics { Console.report(.error, diagnostic.description) }
+                return CommandLineOptions.configurationStatus
+            }
+        }
+        if !domains.isEmpty { configuration.domains = domains.map { $0.lowercased() } }
+        if !listeners.isEmpty { configuration.listen = listeners }
+        if checkOnly {
+            for warning in warnings { Console.report(.warning, warning) }
+            print("\(path ?? "command line"): configuration is good")
+            return 0
+        }
+        return MasterMain.run(
+            MasterOptions(
+                configuration: configuration, warnings: warnings,
+                stateDirectory: directory(stateDirectory, "STATE_DIRECTORY", "/var/lib/sipfork"),
+                runtimeDirectory: directory(runtimeDirectory, "RUNTIME_DIRECTORY", "/run/sipfork")))
+    }
+
+    /// The flag, else what systemd has made (the first of a list), else the fixed place.
+    private func directory(_ flag: String?, _ variable: String, _ fallback: String) -> String {
+        if let flag { return flag }
+        guard let value = unsafe getenv(variable) else { return fallback }
+        return unsafe String(cString: value).split(separator: ":").first.map(String.init) ?? fallback
+    }
+}

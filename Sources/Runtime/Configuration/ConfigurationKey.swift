@@ -1,0 +1,142 @@
+/// One key of `sipfork.toml`: its name, its default as TOML text, what it is for, and the rule that its value follows.
+///
+/// The list below is the only place that knows the keys: parsing walks it, and a test holds it against the manual page.
+package struct ConfigurationKey: Sendable {
+    package let name: String
+    package let defaultText: String
+    package let documentation: String
+    let rule: Rule
+
+    /// What a value must be, and where it goes.
+    enum Rule: Sendable {
+        typealias Target<Value> = WritableKeyPath<Configuration, Value> & Sendable
+
+        case integer(ClosedRange<Int>, Target<Int>)
+        case boolean(Target<Bool>)
+        case domains(atMost: Int, Target<[String]>)
+        case listeners(ClosedRange<Int>, Target<[Listener]>)
+        case networks(atMost: Int, Target<[Network]>)
+        case store(Target<BindingStore>)
+        case level(Target<LogLevel>)
+        case calls(Target<CallLog>)
+        /// A key with only one value so far.
+        case only(String)
+    }
+
+    init(_ name: String, _ defaultText: String, _ rule: Rule, _ documentation: String) {
+        self.name = name
+        self.defaultText = defaultText
+        self.rule = rule
+        self.documentation = documentation
+    }
+
+    /// `server` of `server.domains`.
+    package var section: String { String(name.prefix { $0 != "." }) }
+
+    /// `domains` of `server.domains`.
+    package var leaf: String { String(name.drop { $0 != "." }.dropFirst()) }
+
+    /// The keys in the order of the manual page.
+    package static let all: [ConfigurationKey] = [
+        .init(
+            "server.domains", "[]", .domains(atMost: 64, \.domains),
+            "Host names whose addresses of record are ours; the listening addresses always are."),
+        .init(
+            "server.listen", "[\"udp:127.0.0.1:5060\"]", .listeners(1...16, \.listen),
+            "Where SIP is received, each as udp:ADDRESS:PORT."),
+        .init(
+            "server.mode", "\"stateful\"", .only("stateful"),
+            "How requests are forwarded; this version is a stateful proxy."),
+        .init(
+            "server.workers", "0", .integer(0...64, \.workers),
+            "Worker processes; 0 means one per processor, at least two."),
+        .init(
+            "server.record-route", "true", .boolean(\.recordRoute),
+            "Whether the proxy stays in the path of a call by Record-Route."),
+        .init(
+            "server.max-transactions", "1048576", .integer(64...16_777_216, \.maxTransactions),
+            "Server transactions alive at once, over all workers."),
+        .init(
+            "server.max-bindings", "1048576", .integer(64...16_777_216, \.maxBindings),
+            "Registered contacts, over all addresses of record."),
+        .init(
+            "server.advertise", "[]", .listeners(0...16, \.advertise),
+            "What Via and Record-Route say for a wildcard or translated listener."),
+
+        .init(
+            "timers.t1", "500", .integer(10...60_000, \.t1),
+            "Estimated round trip in milliseconds, RFC 3261 section 17."),
+        .init(
+            "timers.t2", "4000", .integer(10...60_000, \.t2),
+            "Longest interval between retransmissions in milliseconds, RFC 3261 section 17."),
+        .init(
+            "timers.t4", "5000", .integer(10...60_000, \.t4),
+            "How long a message may stay in the network, in milliseconds, RFC 3261 section 17."),
+        .init(
+            "timers.c", "185000", .integer(100...86_400_000, \.c),
+            "How long an INVITE may ring, in milliseconds, RFC 3261 section 16.6."),
+
+        .init(
+            "forking.order", "\"parallel\"", .only("parallel"),
+            "In which order contacts are tried; this version tries all at once."),
+        .init(
+            "forking.max-breadth", "60", .integer(1...255, \.maxBreadth),
+            "Forks of one request, RFC 5393."),
+
+        .init(
+            "registrar.enabled", "true", .boolean(\.registrarEnabled),
+            "Whether REGISTER is accepted for our domains."),
+        .init(
+            "registrar.min-expires", "60", .integer(1...3600, \.minExpires),
+            "Shortest registration in seconds; shorter ones get 423."),
+        .init(
+            "registrar.default-expires", "3600", .integer(1...604_800, \.defaultExpires),
+            "Seconds of a registration that names no expiry."),
+        .init(
+            "registrar.max-expires", "7200", .integer(1...604_800, \.maxExpires),
+            "Longest registration in seconds; longer ones are shortened."),
+        .init(
+            "registrar.max-contacts", "10", .integer(1...255, \.maxContacts),
+            "Contacts of one address of record."),
+        .init(
+            "registrar.store", "\"sqlite\"", .store(\.store),
+            "Where bindings survive a restart."),
+
+        .init(
+            "access.relay-from", "[\"127.0.0.0/8\", \"::1/128\"]", .networks(atMost: 32, \.relayFrom),
+            "Who may reach domains that are not ours; the rest get 403."),
+
+        .init(
+            "log.level", "\"info\"", .level(\.logLevel),
+            "The least important entries that are still written."),
+        .init(
+            "log.calls", "\"failed\"", .calls(\.logCalls),
+            "Which calls get an entry when they end."),
+    ]
+
+    /// The tables of the file, in the order of the manual page.
+    package static let sections: [String] = all.reduce(into: []) { list, key in
+        if !list.contains(key.section) { list.append(key.section) }
+    }
+
+    /// What a value of this key must be, for the manual and for diagnostics: "an integer from 0 to 64".
+    package var expectation: String {
+        switch rule {
+        case .integer(let range, _): "an integer from \(range.lowerBound) to \(range.upperBound)"
+        case .boolean: "true or false"
+        case .domains: "an array of host names"
+        case .listeners: "an array of udp:ADDRESS:PORT"
+        case .networks: "an array of networks such as \"192.0.2.0/24\""
+        case .store: choices(BindingStore.self)
+        case .level: choices(LogLevel.self)
+        case .calls: choices(CallLog.self)
+        case .only(let value): quoted(value)
+        }
+    }
+}
+
+/// `"none", "failed" or "all"`.
+private func choices<Choice: RawRepresentable<String> & CaseIterable>(_: Choice.Type) -> String {
+    let names = Choice.allCases.map { quoted($0.rawValue) }
+    return names.dropLast().joined(separator: ", ") + " or " + names.last!
+}

@@ -1,0 +1,39 @@
+import CPlatform
+import Glibc
+import Platform
+
+/// One memfd, mapped whole by every process. Pages are taken when first touched, so a generous size costs nothing.
+package struct Arena: ~Copyable {
+    package let descriptor: Descriptor
+    package let memory: Memory
+
+    /// Creates an arena of `size` bytes, all zero. The descriptor is 0600 and raised above the numbered ones.
+    package init(name: String, size: Int) throws(SystemError) {
+        let created = Descriptor(
+            owning: try check("memfd_create") { unsafe name.withCString { unsafe cp_memfd_create($0) } })
+        let number = created.number
+        try check("fchmod") { fchmod(number, 0o600) }
+        try check("ftruncate") { ftruncate(number, size) }
+        let raised = try created.raised()
+        memory = try Arena.map(raised.number, size: size, writable: true)
+        descriptor = raised
+    }
+
+    /// Maps an arena that another process made.
+    package init(attaching descriptor: consuming Descriptor, writable: Bool = true) throws(SystemError) {
+        var status = stat()
+        let number = descriptor.number
+        if unsafe fstat(number, &status) < 0 { throw .last("fstat") }
+        memory = try Arena.map(number, size: Int(status.st_size), writable: writable)
+        self.descriptor = descriptor
+    }
+
+    private static func map(_ number: Int32, size: Int, writable: Bool) throws(SystemError) -> Memory {
+        let protection = writable ? PROT_READ | PROT_WRITE : PROT_READ
+        let base = unsafe mmap(nil, size, protection, MAP_SHARED | MAP_NORESERVE, number, 0)
+        guard let base = unsafe base, unsafe base != MAP_FAILED else { throw .last("mmap") }
+        // Calls of strangers do not belong into core dumps.
+        _ = unsafe cp_no_dump(base, size)
+        return unsafe Memory(unsafe: base, size: size)
+    }
+}

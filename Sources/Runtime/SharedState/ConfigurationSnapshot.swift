@@ -1,0 +1,115 @@
+import Platform
+import SharedMemory
+
+/// The configuration as the children read it: fixed size, in shared memory, written by the master.
+package struct ConfigurationSnapshot: BitwiseCopyable {
+    package static let maximumListeners = 16
+    package static let maximumDomains = 64
+    package static let domainBytes = 128
+    package static let maximumNetworks = 32
+
+    package var workers: UInt32 = 0
+    package var listenerCount: UInt32 = 0
+    package var domainCount: UInt32 = 0
+    package var networkCount: UInt32 = 0
+    package var recordRoute: UInt32 = 1
+    package var maxBreadth: UInt32 = 60
+    // Milliseconds.
+    package var t1: UInt32 = 500
+    package var t2: UInt32 = 4000
+    package var t4: UInt32 = 5000
+    package var timerC: UInt32 = 185_000
+    // Seconds.
+    package var registrarEnabled: UInt32 = 1
+    package var minExpires: UInt32 = 60
+    package var defaultExpires: UInt32 = 3600
+    package var maxExpires: UInt32 = 7200
+    package var maxContacts: UInt32 = 10
+    package var storeInMemory: UInt32 = 0
+    /// `LogPriority` up to which entries are made.
+    package var logLevel: UInt32 = 6
+    /// 0 none, 1 failed, 2 all.
+    package var logCalls: UInt32 = 1
+    /// Server transactions one worker may have alive.
+    package var transactionsPerWorker: UInt64 = 0
+    package var maxBindings: UInt64 = 0
+    package var listeners = InlineArray<16, SocketAddress>(repeating: SocketAddress())
+    /// What Via and Record-Route say for that listener.
+    package var advertised = InlineArray<16, SocketAddress>(repeating: SocketAddress())
+    package var networks = InlineArray<32, SocketAddress>(repeating: SocketAddress())
+    package var networkPrefixes = InlineArray<32, UInt32>(repeating: 0)
+    /// 64 × 128 bytes: a length, then the lower-cased name.
+    package var domains = InlineArray<8192, UInt8>(repeating: 0)
+    /// A length in two bytes, then the path of the state directory.
+    package var stateDirectory = InlineArray<1024, UInt8>(repeating: 0)
+    private var padding: UInt32 = 0
+
+    package init() {}
+
+    /// Adds a domain; false where there is no room. `name` is lower-cased and shorter than 128 bytes.
+    package mutating func addDomain(_ name: String) -> Bool {
+        let bytes = Array(name.utf8)
+        guard domainCount < UInt32(ConfigurationSnapshot.maximumDomains),
+            bytes.count < ConfigurationSnapshot.domainBytes
+        else { return false }
+        let base = Int(domainCount) * ConfigurationSnapshot.domainBytes
+        domains[base] = UInt8(bytes.count)
+        for index in bytes.indices { domains[base + 1 + index] = bytes[index] }
+        domainCount += 1
+        return true
+    }
+
+    package mutating func setStateDirectory(_ path: String) -> Bool {
+        let bytes = Array(path.utf8)
+        guard bytes.count <= 1000 else { return false }
+        stateDirectory[0] = UInt8(truncatingIfNeeded: bytes.count)
+        stateDirectory[1] = UInt8(truncatingIfNeeded: bytes.count >> 8)
+        for index in bytes.indices { stateDirectory[2 + index] = bytes[index] }
+        return true
+    }
+
+    package var stateDirectoryPath: String {
+        let count = Int(stateDirectory[0]) | Int(stateDirectory[1]) << 8
+        return String(decoding: (0..<count).map { stateDirectory[2 + $0] }, as: UTF8.self)
+    }
+}
+
+/// The snapshot where it lies: read in place, for it is larger than anyone wants to copy.
+package struct ConfigurationView: BitwiseCopyable {
+    private let memory: Memory
+    private let base: Int
+
+    package static var bytes: Int { (MemoryLayout<ConfigurationSnapshot>.size + 7) & ~7 }
+
+    package init(memory: Memory, at base: Int) {
+        self.memory = memory
+        self.base = base
+    }
+
+    /// A copy; for start-up.
+    package var snapshot: ConfigurationSnapshot { memory.load(base) }
+
+    package func publish(_ snapshot: ConfigurationSnapshot) { memory.store(snapshot, at: base) }
+
+    private var domainsOffset: Int { base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.domains)! }
+
+    /// True where `host` (any case) is one of the configured domains.
+    package func isOurDomain(_ host: Span<UInt8>, count: Int) -> Bool {
+        let domains = domainsOffset
+        for index in 0..<count {
+            let at = domains + index * ConfigurationSnapshot.domainBytes
+            let length = Int(memory.load(at, as: UInt8.self))
+            if length == host.count && matches(host, memory.bytes(at + 1, count: length)) { return true }
+        }
+        return false
+    }
+
+    private func matches(_ host: Span<UInt8>, _ domain: Span<UInt8>) -> Bool {
+        for index in host.indices {
+            let byte = host[index]
+            let lower = byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte
+            if lower != domain[index] { return false }
+        }
+        return true
+    }
+}

@@ -1,0 +1,73 @@
+import SharedMemory
+
+/// What is counted; names are those of `status --json` and of the manual.
+package enum Counter: Int, CaseIterable {
+    case messagesReceived, messagesSent
+    case requestsReceived, responsesReceived
+    /// Datagrams that were no SIP.
+    case droppedNotSip
+    /// Requests answered 400 or 505, and faulty ACKs dropped.
+    case badRequests
+    /// Responses with a fault, dropped.
+    case badResponses
+    /// Responses whose branch was not ours, or of a transaction that is over.
+    case strayResponses
+    /// Requests that matched a transaction: retransmissions, absorbed.
+    case retransmissionsAbsorbed
+    /// Messages sent again by timers A, E and G or for a repeated request.
+    case retransmissionsSent
+    /// Requests answered 503 because a table was full.
+    case refusedFull
+    /// Datagrams dropped because no slot was free.
+    case droppedNoSlot
+    /// Datagrams longer than the largest slot.
+    case droppedTooLarge
+    /// Datagrams that the kernel refused to send.
+    case sendErrors
+    /// Mail that did not fit a ring, or repeated mail dropped.
+    case mailDropped, mailRepeated
+    /// INVITEs answered 2xx, and with anything else.
+    case callsAnswered, callsFailed
+    case forksStarted, forksCancelled
+    case registersAccepted, registersRefused
+    case logEntriesDropped
+
+    /// "retransmissions_sent".
+    package var name: String {
+        "\(self)".reduce(into: "") { text, letter in
+            text += letter.isUppercase ? "_" + letter.lowercased() : String(letter)
+        }
+    }
+}
+
+/// One block of cells per process, each written by that process only.
+package struct Counters: BitwiseCopyable {
+    private static let cells = 64
+    package static var bytes: Int { ProcessID.limit * cells * 8 }
+
+    private let memory: Memory
+    private let base: Int
+
+    package init(memory: Memory, at base: Int) {
+        self.memory = memory
+        self.base = base
+    }
+
+    private func cell(_ counter: Counter, _ process: ProcessID) -> Int {
+        base + (process.index * Counters.cells + counter.rawValue) * 8
+    }
+
+    @inline(__always) package func add(_ counter: Counter, _ process: ProcessID, _ amount: UInt64 = 1) {
+        let cell = cell(counter, process)
+        memory.storeAtomic(memory.loadAtomic(cell) &+ amount, at: cell)
+    }
+
+    /// Over all processes.
+    package func total(_ counter: Counter) -> UInt64 {
+        var sum: UInt64 = 0
+        for index in 0..<ProcessID.limit {
+            sum &+= memory.loadAtomic(cell(counter, ProcessID(rawValue: UInt8(index))))
+        }
+        return sum
+    }
+}

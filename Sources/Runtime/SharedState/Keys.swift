@@ -1,0 +1,31 @@
+import Glibc
+import Platform
+import SharedMemory
+
+/// Secret keys, in a memfd of their own that only master and workers get.
+package struct Keys: BitwiseCopyable {
+    package static let bytes = 64
+
+    private let word0: UInt64
+    private let word1: UInt64
+    private let word2: UInt64
+    private let word3: UInt64
+
+    /// Fills the memory with fresh keys; a restarted master keeps those it finds.
+    package static func generate(in memory: Memory) throws(SystemError) {
+        let target = unsafe memory.address(0, count: bytes)
+        guard unsafe getentropy(target, 32) == 0 else { throw .last("getentropy") }
+    }
+
+    package init(memory: Memory) {
+        word0 = memory.load(0)
+        word1 = memory.load(8)
+        word2 = memory.load(16)
+        word3 = memory.load(24)
+    }
+
+    /// For table keys and the choice of worker.
+    package var tables: KeyedHash { KeyedHash(key0: word0, key1: word1) }
+    /// For branches and tags: what strangers see.
+    package var marks: KeyedHash { KeyedHash(key0: word2, key1: word3) }
+}

@@ -1,0 +1,124 @@
+import Platform
+import SharedMemory
+
+/// Where received messages lie: the bytes, and the index that the master's scan made of them.
+///
+///     owners: one word a slot  | generation : 32 | owner : 8 |    owner 0xFF: free
+///     small slot, 4096 bytes:  | SlotHeader, 128 | index, 640 | message, 3328 |
+///     large slot:              | the same        |            | message, 65536 |
+///
+/// Only its owner changes a slot's word, before it hands the slot over. The master takes free slots and gives them
+/// a new generation; whoever finishes with one marks it free.
+package struct Slots: BitwiseCopyable {
+    package static let headerBytes = 128
+    package static let indexBytes = 640
+    package static let smallBytes = 4096
+    package static let smallCapacity = smallBytes - headerBytes - indexBytes
+    package static let largeBytes = headerBytes + indexBytes + 65536
+    package static let largeCapacity = 65536
+    private static let free: UInt64 = 0xFF
+
+    package let memory: Memory
+    package let smallCount: Int
+    package let largeCount: Int
+    private let owners: Int
+    private let small: Int
+    private let large: Int
+
+    package var count: Int { smallCount + largeCount }
+
+    package init(memory: Memory, owners: Int, small: Int, smallCount: Int, large: Int, largeCount: Int) {
+        self.memory = memory
+        self.owners = owners
+        self.small = small
+        self.smallCount = smallCount
+        self.large = large
+        self.largeCount = largeCount
+    }
+
+    /// Marks every slot free; by the master that made the arena.
+    package func initialize() {
+        for index in 0..<count { memory.storeAtomic(Slots.free, at: owners + index * 8) }
+    }
+
+    // MARK: ownership
+
+    package func isFree(_ index: Int) -> Bool { memory.loadAtomic(owners + index * 8) & 0xFF == Slots.free }
+
+    package func owner(_ index: Int) -> ProcessID {
+        ProcessID(rawValue: UInt8(truncatingIfNeeded: memory.loadAtomic(owners + index * 8)))
+    }
+
+    /// Takes a free slot for the master, in a new generation.
+    package func take(_ index: Int) -> SlotReference {
+        let word = memory.loadAtomic(owners + index * 8)
+        precondition(word & 0xFF == Slots.free, "slot is not free")
+        let generation = UInt32(truncatingIfNeeded: word >> 32) &+ 1
+        memory.storeAtomic(UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
+        return SlotReference(index: index, generation: generation)
+    }
+
+    /// True where `holder` owns the slot in that generation.
+    package func isHeld(_ slot: SlotReference, by holder: ProcessID) -> Bool {
+        guard slot.index >= 0 && slot.index < count else { return false }
+        return memory.loadAtomic(owners + slot.index * 8) == UInt64(slot.generation) << 32 | UInt64(holder.rawValue)
+    }
+
+    /// Hands a slot over; nothing happens where `holder` has handed it over before (a repeated flush).
+    package func hand(_ slot: SlotReference, from holder: ProcessID, to next: ProcessID) {
+        if isHeld(slot, by: holder) {
+            memory.storeAtomic(UInt64(slot.generation) << 32 | UInt64(next.rawValue), at: owners + slot.index * 8)
+        }
+    }
+
+    /// Gives a slot back; nothing happens where `holder` no longer has it.
+    package func release(_ slot: SlotReference, by holder: ProcessID) {
+        if isHeld(slot, by: holder) {
+            memory.storeAtomic(UInt64(slot.generation) << 32 | Slots.free, at: owners + slot.index * 8)
+        }
+    }
+
+    /// Slots that are not free.
+    package var inUse: Int {
+        var used = 0
+        for index in 0..<count where !isFree(index) { used += 1 }
+        return used
+    }
+
+    // MARK: content
+
+    private func base(_ index: Int) -> Int {
+        precondition(index >= 0 && index < count, "no such slot")
+        return index < smallCount ? small + index * Slots.smallBytes : large + (index - smallCount) * Slots.largeBytes
+    }
+
+    package func capacity(_ index: Int) -> Int { index < smallCount ? Slots.smallCapacity : Slots.largeCapacity }
+
+    package func header(_ index: Int) -> SlotHeader { memory.load(base(index)) }
+    package func setHeader(_ header: SlotHeader, _ index: Int) { memory.store(header, at: base(index)) }
+
+    /// Where the parsed index lies: `indexBytes`, of the syntax layer's type.
+    package func indexOffset(_ index: Int) -> Int { base(index) + Slots.headerBytes }
+
+    package func bytesOffset(_ index: Int) -> Int { base(index) + Slots.headerBytes + Slots.indexBytes }
+
+    /// The received bytes.
+    @_lifetime(immortal)
+    package func bytes(_ index: Int) -> Span<UInt8> {
+        memory.bytes(bytesOffset(index), count: min(Int(header(index).length), capacity(index)))
+    }
+}
+
+/// What the master knows about a received message besides its bytes.
+package struct SlotHeader: BitwiseCopyable {
+    package var length: UInt32 = 0
+    /// Number of the listener it came in on, and where the answer leaves from.
+    package var listener: UInt16 = 0
+    /// A `Fault` of the syntax layer, 0 where the message is sound.
+    package var fault: UInt8 = 0
+    private var padding: UInt8 = 0
+    package var peer = SocketAddress()
+    private var padding2: UInt32 = 0
+
+    package init() {}
+}

@@ -1,0 +1,30 @@
+/// Kinds of journal entries, each with the 128-bit identifier that `journalctl -x` looks up in the message catalogue and
+/// `journalctl MESSAGE_ID=…` finds. Random, and never changed.
+package enum MessageID {
+    /// The service is ready.
+    package static let started: StaticString = "0e2f0a9e17154cd591963f4bd5bea859"
+    /// The service stopped.
+    package static let stopped: StaticString = "3bc8c9d93bc642e5b7a53adca41295ff"
+    /// A process of the service was started.
+    package static let childStarted: StaticString = "f59cb89460ad4049baed80cabab8a2e4"
+    /// A process of the service ended by itself; another takes its place.
+    package static let childDied: StaticString = "02ab057bfb93438295856df8315b20b9"
+    /// The configuration was refused.
+    package static let configurationRefused: StaticString = "379c056dd8244116883eb2dc8b0ba725"
+    /// The configuration was accepted with a warning.
+    package static let configurationWarning: StaticString = "c53d18e3352d42c79f7fb92a8a11f676"
+    /// A call ended with an error.
+    package static let callFailed: StaticString = "dd057f1e5b3c4efb84f1c817ac592504"
+    /// A call was answered.
+    package static let callAnswered: StaticString = "0c811b87f4fe428aaa58a961f89ba1de"
+    /// A call ended.
+    package static let callEnded: StaticString = "9fb78a23e6e24138bfb0573ddcede8fc"
+    /// A message was refused or dropped for its form.
+    package static let malformedMessage: StaticString = "68bb6329f0d04b03877bb0f51d05b783"
+    /// Entries were dropped because nobody took them.
+    package static let logDropped: StaticString = "99a02d394062420598b2c10743b8e8c6"
+    /// A table or queue was full.
+    package static let limitReached: StaticString = "c097b49dbb5b4206a6762171fda22950"
+    /// The database of bindings failed.
+    package static let storageFailed: StaticString = "06e3662dd9fa4fcf817b98df1f2a649c"
+}

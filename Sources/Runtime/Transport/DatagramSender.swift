@@ -1,0 +1,78 @@
+import CPlatform
+import Glibc
+import Platform
+import SharedMemory
+import SharedState
+
+/// Sends a turn's outbox over the listeners' sockets, as many datagrams per call as lie behind one another.
+@safe package struct DatagramSender: ~Copyable {
+    private let memory: Memory
+    private let batch: UnsafeMutablePointer<cp_outgoing>
+    private let peers: UnsafeMutablePointer<SocketAddress>
+    private let sockets: InlineArray<16, Int32>
+
+    package init(memory: Memory, sockets: InlineArray<16, Int32>) {
+        self.memory = memory
+        self.sockets = sockets
+        unsafe batch = UnsafeMutablePointer<cp_outgoing>.allocate(capacity: Int(cp_batch))
+        unsafe batch.initialize(repeating: cp_outgoing(), count: Int(cp_batch))
+        unsafe peers = UnsafeMutablePointer<SocketAddress>.allocate(capacity: Int(cp_batch))
+        unsafe peers.initialize(repeating: SocketAddress(), count: Int(cp_batch))
+    }
+
+    deinit {
+        unsafe batch.deallocate()
+        unsafe peers.deallocate()
+    }
+
+    /// Sends entries 0 ..< `count`; the number that the kernel refused.
+    package func flush(_ turn: Turn, count: Int) -> (sent: Int, failed: Int) {
+        var sent = 0
+        var failed = 0
+        var first = 0
+        while first < count {
+            let listener = Int(turn.entry(first).listener)
+            var filled = 0
+            while filled < Int(cp_batch), first + filled < count {
+                let entry = turn.entry(first + filled)
+                if Int(entry.listener) != listener { break }
+                fill(filled, entry)
+                filled += 1
+            }
+            var done = 0
+            var tries = 0
+            while done < filled {
+                let result = unsafe cp_send(sockets[listener & 15], batch + done, Int32(filled - done))
+                if result > 0 {
+                    done += Int(result)
+                    sent += Int(result)
+                    tries = 0
+                } else if tries == 0 || SystemError.lastCode == EINTR {
+                    // An ICMP error of an earlier datagram is reported to any sender on the socket: once again.
+                    tries = 1
+                } else {
+                    done += 1
+                    failed += 1
+                    tries = 0
+                }
+            }
+            first += filled
+        }
+        return (sent, failed)
+    }
+
+    private func fill(_ index: Int, _ entry: OutboxEntry) {
+        unsafe peers[index] = entry.peer
+        unsafe batch[index].peer = UnsafeRawPointer(peers + index)
+        unsafe batch[index].peer_length = entry.peer.length
+        unsafe batch[index].parts.0 = iovec(
+            iov_base: memory.address(Int(entry.first), count: Int(entry.firstCount)), iov_len: Int(entry.firstCount))
+        unsafe batch[index].part_count = 1
+        if entry.secondCount > 0 {
+            unsafe batch[index].parts.1 = iovec(
+                iov_base: memory.address(Int(entry.second), count: Int(entry.secondCount)),
+                iov_len: Int(entry.secondCount))
+            unsafe batch[index].part_count = 2
+        }
+    }
+}

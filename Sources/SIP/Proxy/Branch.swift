@@ -1,0 +1,102 @@
+import Platform
+import SharedState
+
+/// The branch parameter of our Via: names the fork, so that its response finds the worker without a search.
+///
+///     z9hG4bK s 0100000200000007 01 00 9f86d081884c7d65
+///               server           │  │  keyed check
+///               transaction   fork  attempt
+///
+/// It is derived from the record, not drawn: a worker that does its turn again sends the same bytes. A request that
+/// is forwarded without a transaction (ACK to a 2xx, CANCEL that matches nothing) has the transaction 0, and a check
+/// over the branch below, Call-ID and CSeq number (§16.11), which its response repeats.
+package struct Branch: BitwiseCopyable, Equatable {
+    package static let length = 7 + 1 + 16 + 2 + 2 + 16
+
+    package var transaction: TransactionReference
+    package var fork: UInt8
+    package var attempt: UInt8
+    package var check: UInt64
+
+    private init(transaction: TransactionReference, fork: UInt8, attempt: UInt8, check: UInt64) {
+        self.transaction = transaction
+        self.fork = fork
+        self.attempt = attempt
+        self.check = check
+    }
+
+    /// The branch of a fork.
+    package init(_ transaction: TransactionReference, fork: UInt8, attempt: UInt8, keys: Keys) {
+        var hash = keys.marks
+        hash.combine(transaction.rawValue)
+        hash.combine(UInt64(fork) << 8 | UInt64(attempt))
+        self.init(transaction: transaction, fork: fork, attempt: attempt, check: hash.finalize())
+    }
+
+    /// The branch of a request that is forwarded without state.
+    package init(statelessOver branch: Span<UInt8>, callID: Span<UInt8>, cseq: UInt32, keys: Keys) {
+        var hash = keys.marks
+        hash.combine(branch)
+        hash.combine(UInt8(0))
+        hash.combine(callID)
+        hash.combine(UInt64(cseq))
+        self.init(transaction: .none, fork: 0, attempt: 0, check: hash.finalize())
+    }
+
+    package var isStateless: Bool { transaction.isNone }
+
+    /// Reads a branch; nil where it has not our form. Whether it is ours is for `isGenuine`.
+    package init?(_ text: Span<UInt8>) {
+        guard text.count == Branch.length else { return nil }
+        let magic: StaticString = "z9hG4bKs"
+        for index in 0..<8 {
+            if unsafe text[index] != magic.utf8Start[index] { return nil }
+        }
+        guard let transaction = Branch.number(text, 8, 16), let fork = Branch.number(text, 24, 2),
+            let attempt = Branch.number(text, 26, 2), let check = Branch.number(text, 28, 16)
+        else { return nil }
+        self.init(
+            transaction: TransactionReference(rawValue: transaction), fork: UInt8(fork), attempt: UInt8(attempt),
+            check: check)
+    }
+
+    private static func number(_ text: Span<UInt8>, _ start: Int, _ digits: Int) -> UInt64? {
+        var value: UInt64 = 0
+        for index in start..<(start + digits) {
+            let byte = text[index]
+            switch byte {
+            case 0x30...0x39: value = value << 4 | UInt64(byte &- 0x30)
+            case 0x61...0x66: value = value << 4 | UInt64(byte &- 0x57)
+            default: return nil
+            }
+        }
+        return value
+    }
+
+    /// True where the check is the one that we would have made.
+    package func isGenuine(keys: Keys) -> Bool {
+        !isStateless && Branch(transaction, fork: fork, attempt: attempt, keys: keys).check == check
+    }
+
+    package func write(to writer: inout ByteWriter) {
+        writer.append("z9hG4bKs")
+        writer.append(hexadecimal: transaction.rawValue, digits: 16)
+        writer.append(hexadecimal: UInt64(fork), digits: 2)
+        writer.append(hexadecimal: UInt64(attempt), digits: 2)
+        writer.append(hexadecimal: check, digits: 16)
+    }
+
+    /// The look-up key of the fork's record.
+    package func key(keys: Keys, cancel: Bool) -> UInt64 {
+        var hash = keys.tables
+        hash.combine(transaction.rawValue)
+        hash.combine(UInt64(fork) << 16 | UInt64(attempt) << 8 | (cancel ? 1 : 0))
+        return hash.finalize()
+    }
+}
+
+/// The process graph of forks (design §4): fork i of a server transaction is worker (owner + i) mod workers' job, so
+/// the first stays with its server transaction.
+package enum ForkPlacement {
+    package static func worker(owner: Int, fork: UInt8, workers: Int) -> Int { (owner + Int(fork)) % workers }
+}

@@ -1,0 +1,57 @@
+import Platform
+import SharedState
+import Syntax
+
+/// Who we are: listeners, what they are called outside, and our domains. Read once from the configuration snapshot.
+package struct Identity: BitwiseCopyable {
+    private let configuration: ConfigurationView
+    private let domainCount: Int
+    package let listenerCount: Int
+    private let listeners: InlineArray<16, SocketAddress>
+    private let advertised: InlineArray<16, SocketAddress>
+
+    package init(_ configuration: ConfigurationView) {
+        self.configuration = configuration
+        let snapshot = configuration.snapshot
+        domainCount = Int(snapshot.domainCount)
+        listenerCount = Int(snapshot.listenerCount)
+        listeners = snapshot.listeners
+        advertised = snapshot.advertised
+    }
+
+    /// What Via and Record-Route of that listener say.
+    package func advertised(_ listener: Int) -> SocketAddress { advertised[listener] }
+
+    /// The listener to send from: the one the request came in on where its family fits, else the first that does;
+    /// nil where none does.
+    package func listener(for peer: SocketAddress, preferred: Int) -> Int? {
+        if preferred < listenerCount && listeners[preferred].family == peer.family { return preferred }
+        for index in 0..<listenerCount where listeners[index].family == peer.family { return index }
+        return nil
+    }
+
+    /// True where host and port are one of our listeners (port 0: not given), as they are or as advertised.
+    package func isListener(host: Span<UInt8>, port: UInt16) -> Bool {
+        guard let address = SocketAddress(host: host, port: port == 0 ? 5060 : port) else { return false }
+        for index in 0..<listenerCount {
+            if address == advertised[index] || address == listeners[index] { return true }
+        }
+        return false
+    }
+
+    /// True where a URI with this host and port names us: a listening address, or one of our domains, with no port or
+    /// one that we listen on.
+    package func isOurs(host: Span<UInt8>, port: UInt16) -> Bool {
+        if isListener(host: host, port: port) { return true }
+        guard configuration.isOurDomain(host, count: domainCount) else { return false }
+        if port == 0 { return true }
+        for index in 0..<listenerCount where advertised[index].port == port || listeners[index].port == port {
+            return true
+        }
+        return false
+    }
+
+    package func isOurs(_ uri: SIPURI, _ bytes: Span<UInt8>) -> Bool {
+        uri.isSIP && isOurs(host: bytes.slice(uri.host), port: uri.port)
+    }
+}

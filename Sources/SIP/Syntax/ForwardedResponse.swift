@@ -1,0 +1,29 @@
+import Platform
+
+/// Builds the response that goes back to the previous hop: the one that came without its top Via value (RFC
+/// 3261 §16.7 step 3), everything else byte for byte.
+package enum ForwardedResponse {
+    /// The stretch to leave out, so that the response can be sent from where it lies: send `index.start ..<
+    /// from` and `to ..< index.end`. The whole line where the top Via is alone in it, else up to the next
+    /// value of the line.
+    ///
+    ///     Via: SIP/2.0/UDP us;branch=…, SIP/2.0/UDP them;branch=…  →  Via: SIP/2.0/UDP them;branch=…
+    ///          └─────────── cut ────────┘
+    package static func cut(_ message: borrowing Message) -> (from: Int, to: Int) {
+        let via = message.index.topVia
+        let line = message.index.first(.via)
+        // Without a Via, which the scanner calls a fault: an empty stretch.
+        guard line.count > 0 else {
+            let place = Int(message.index.headersOffset)
+            return (place, place)
+        }
+        if via.rest == 0 { return (Int(line.line), Int(line.lineEnd)) }
+        return (via.whole.start, Int(via.rest))
+    }
+
+    package static func write(_ message: borrowing Message, to writer: inout ByteWriter) {
+        let (from, to) = cut(message)
+        writer.append(message.bytes, from: Int(message.index.start), to: from)
+        writer.append(message.bytes, from: to, to: Int(message.index.end))
+    }
+}

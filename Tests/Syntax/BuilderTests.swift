@@ -1,0 +1,379 @@
+import Platform
+import Testing
+
+@testable import Syntax
+
+private let ownVia = "Via: SIP/2.0/UDP us;branch=z9hG4bKown\r\n"
+private let ownRecordRoute = "Record-Route: <sip:us;lr>\r\n"
+
+/// The forwarded form of a request; `\r` left out to compare with a text.
+private func forwarded(
+    _ request: String, uri: String? = nil, recordRoute: Bool = false, drop: Int = 0, append: String? = nil,
+    peer: SocketAddress? = nil
+) -> String {
+    let scanned = Scanned(request)
+    #expect(scanned.result == .complete)
+    let via = Array(ownVia.utf8)
+    let route = Array(ownRecordRoute.utf8)
+    let uriBytes = uri.map { Array($0.utf8) } ?? []
+    let appended = append.map { Array($0.utf8) } ?? []
+    let bytes = written { writer in
+        ForwardedRequest.write(
+            message: Message(scanned.bytes.span, scanned.index), requestURI: uri == nil ? nil : uriBytes.span,
+            via: via.span, recordRoute: recordRoute ? route.span : nil, maxForwards: 69, routesToDrop: drop,
+            appendRoute: append == nil ? nil : appended.span, receivedParameter: peer, to: &writer)
+    }
+    #expect(Scanned(bytes).result == .complete)
+    return string(bytes).replacing("\r\n", with: "\n")
+}
+
+@Suite struct ForwardedRequestTests {
+    private let request = """
+        INVITE sip:bob@b SIP/2.0
+        X-First: 1
+        v: SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKa , SIP/2.0/UDP c
+        Via: SIP/2.0/TCP d
+        Route: <sip:r1;lr>, <sip:r2;lr>,
+          <sip:r3;lr>
+        MaX-fOrWaRdS:   0070
+        From: <sip:a@b>;tag=1
+        Unknown-Header:  odd ,, text
+          folded
+        Route: "x, y" <sip:r4;lr>
+        To: <sip:b@b>
+        Call-ID: 1
+        CSeq: 1 INVITE
+        Content-Length: 3
+
+        abc
+        """
+
+    @Test func editsNothingElse() {
+        #expect(
+            forwarded(request) == """
+                INVITE sip:bob@b SIP/2.0
+                X-First: 1
+                Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                v: SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKa , SIP/2.0/UDP c
+                Via: SIP/2.0/TCP d
+                Route: <sip:r1;lr>, <sip:r2;lr>,
+                  <sip:r3;lr>
+                MaX-fOrWaRdS:   69
+                From: <sip:a@b>;tag=1
+                Unknown-Header:  odd ,, text
+                  folded
+                Route: "x, y" <sip:r4;lr>
+                To: <sip:b@b>
+                Call-ID: 1
+                CSeq: 1 INVITE
+                Content-Length: 3
+
+                abc
+                """)
+    }
+
+    @Test func doesAllEditsAtOnce() {
+        #expect(
+            forwarded(
+                request, uri: "sip:bob@192.0.2.4", recordRoute: true, drop: 2, append: "<sip:last>",
+                peer: SocketAddress("192.0.2.1", 9988)) == """
+                    INVITE sip:bob@192.0.2.4 SIP/2.0
+                    X-First: 1
+                    Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                    v: SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
+                    Via: SIP/2.0/TCP d
+                    Record-Route: <sip:us;lr>
+                    Route: <sip:r3;lr>
+                    MaX-fOrWaRdS:   69
+                    From: <sip:a@b>;tag=1
+                    Unknown-Header:  odd ,, text
+                      folded
+                    Route: "x, y" <sip:r4;lr>
+                    Route: <sip:last>
+                    To: <sip:b@b>
+                    Call-ID: 1
+                    CSeq: 1 INVITE
+                    Content-Length: 3
+
+                    abc
+                    """)
+    }
+
+    @Test(arguments: [
+        (1, ["<sip:r2;lr>", "<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
+        (2, ["<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
+        (3, ["\"x, y\" <sip:r4;lr>"]), (4, []), (99, []),
+    ])
+    func dropsLeadingRoutes(count: Int, rest: [String]) {
+        let text = forwarded(request, drop: count)
+        #expect(Scanned(text).values(.route) == rest)
+        let appended = forwarded(request, drop: count, append: "<sip:z>")
+        #expect(Scanned(appended).values(.route) == rest + ["<sip:z>"])
+    }
+
+    @Test func addsWhatIsMissing() {
+        let bare = """
+            OPTIONS sip:bob@b SIP/2.0
+            Via: SIP/2.0/UDP h
+            From: <sip:a@b>;tag=1
+            To: <sip:b@b>
+            Call-ID: 1
+            CSeq: 1 OPTIONS
+
+
+            """
+        #expect(
+            forwarded(bare, recordRoute: true, append: "<sip:z>") == """
+                OPTIONS sip:bob@b SIP/2.0
+                Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                Max-Forwards: 69
+                Route: <sip:z>
+                Via: SIP/2.0/UDP h
+                Record-Route: <sip:us;lr>
+                From: <sip:a@b>;tag=1
+                To: <sip:b@b>
+                Call-ID: 1
+                CSeq: 1 OPTIONS
+
+
+                """)
+        let recorded = bare.replacing("Call-ID", with: "Record-Route: <sip:p1;lr>\nCall-ID")
+        #expect(
+            Scanned(forwarded(recorded, recordRoute: true)).values(.recordRoute) == [
+                "<sip:us;lr>", "<sip:p1;lr>",
+            ])
+    }
+
+    @Test func leavesOutWhatFollowsTheBodyAndEmptyLinesBefore() {
+        let text = forwarded("\n\n" + request + "INVITE sip:x SIP/2.0\n\n")
+        #expect(text.hasPrefix("INVITE sip:bob@b") && text.hasSuffix("\n\nabc"))
+    }
+
+    /// RFC 3261 §18.2.1, RFC 3581 §4.
+    @Test(arguments: [
+        ("10.1.1.1:4540", "10.1.1.1:4540"), ("10.1.1.2:4540", "10.1.1.2:4540;received=10.1.1.1"),
+        ("host", "host;received=10.1.1.1"), ("10.1.1.1;rport", "10.1.1.1;rport=9;received=10.1.1.1"),
+        ("10.1.1.1;rport=7;x", "10.1.1.1;rport=9;x;received=10.1.1.1"),
+        ("h;rport = 7 ;received = 1.2.3.4;x", "h;rport = 9 ;received = 10.1.1.1;x"),
+        ("h;received=1.2.3.4;rport;x", "h;received=10.1.1.1;rport=9;x"),
+        ("10.1.1.1;received=1.2.3.4", "10.1.1.1;received=10.1.1.1"),
+        ("h;branch=z ", "h;branch=z;received=10.1.1.1 "),
+    ])
+    func stampsThePreviousVia(before: String, after: String) {
+        let text = request.replacing("10.1.1.1:4540;rport;branch=z9hG4bKa", with: before)
+        let result = forwarded(text, peer: SocketAddress("10.1.1.1", 9))
+        #expect(
+            result.contains("v: SIP/2.0/UDP \(after) , SIP")
+                || result.contains("v: SIP/2.0/UDP \(after), SIP"))
+    }
+
+    @Test func stampsIPv6() {
+        let text = request.replacing("10.1.1.1:4540;rport;branch=z9hG4bKa", with: "[2001:DB8:0::1];branch=z")
+        #expect(
+            forwarded(text, peer: SocketAddress("2001:db8::1", 9)).contains("UDP [2001:DB8:0::1];branch=z ,"))
+        #expect(
+            forwarded(text, peer: SocketAddress("2001:db8::2", 9)).contains(
+                ";branch=z;received=2001:db8::2 ,"))
+    }
+}
+
+@Suite struct ForwardedResponseTests {
+    private func response(_ vias: String) -> String {
+        """
+        SIP/2.0 200 OK
+        \(vias)From: <sip:a@b>;tag=1
+        To: <sip:b@b>;tag=2
+        Call-ID: 1
+        CSeq: 1 INVITE
+        Content-Length: 3
+
+        abc
+        """
+    }
+
+    @Test(arguments: [
+        ("Via: SIP/2.0/UDP us;branch=z\nVia: SIP/2.0/UDP a\n", "Via: SIP/2.0/UDP a\n"),
+        ("v: SIP/2.0/UDP us;branch=z , SIP/2.0/UDP a\n", "v: SIP/2.0/UDP a\n"),
+        (
+            "v:  SIP / 2.0 / UDP us\n ;branch=z ,\n  SIP/2.0/UDP a,SIP/2.0/UDP b\nv: SIP/2.0/UDP c\n",
+            "v:  SIP/2.0/UDP a,SIP/2.0/UDP b\nv: SIP/2.0/UDP c\n"
+        ),
+        ("Via: SIP/2.0/UDP us\n", ""),
+    ])
+    func cutsTheTopVia(before: String, after: String) {
+        let scanned = Scanned("\n" + response(before) + "rest")
+        #expect(scanned.result == .complete)
+        let message = Message(scanned.bytes.span, scanned.index)
+        let bytes = written { ForwardedResponse.write(Message(scanned.bytes.span, scanned.index), to: &$0) }
+        #expect(string(bytes) == string(wire(response(after))))
+        let (from, to) = ForwardedResponse.cut(message)
+        let pieces =
+            scanned.bytes[Int(scanned.index.start)..<from] + scanned.bytes[to..<Int(scanned.index.end)]
+        #expect(Array(pieces) == bytes)
+    }
+}
+
+@Suite struct LocalResponseTests {
+    private func answer(
+        _ scanned: Scanned, _ status: UInt16, reason: StaticString? = nil, tag: String? = nil,
+        peer: SocketAddress,
+        extra: String? = nil
+    ) -> String {
+        let tagBytes = Array((tag ?? "").utf8)
+        let extraBytes = Array((extra ?? "").utf8)
+        let bytes = written { writer in
+            LocalResponse.write(
+                request: Message(scanned.bytes.span, scanned.index), status: status, reason: reason,
+                toTag: tag == nil ? nil : tagBytes.span, peer: peer,
+                extra: extra == nil ? nil : extraBytes.span,
+                to: &writer)
+        }
+        return string(bytes).replacing("\r\n", with: "\n")
+    }
+
+    private let request = """
+        INVITE sip:bob@b SIP/2.0
+        v: SIP/2.0/UDP 10.1.1.1:4540
+          ;rport;branch=z9hG4bKa , SIP/2.0/UDP c
+        Record-Route: <sip:p;lr>
+        Timestamp: 54
+        Via: SIP/2.0/TCP d
+        f: <sip:a@b>
+         ;tag=1
+        t: sip:b@b
+        i: 1@x
+        CSEQ: 0007
+          INVITE
+
+
+        """
+
+    @Test func copiesWhatBelongsThere() {
+        #expect(
+            answer(
+                Scanned(request), 404, tag: "t1", peer: SocketAddress("192.0.2.1", 9988),
+                extra: "Retry-After: 5\r\n")
+                    == """
+                    SIP/2.0 404 Not Found
+                    Via: SIP/2.0/UDP 10.1.1.1:4540   ;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
+                    Via: SIP/2.0/TCP d
+                    From: <sip:a@b>  ;tag=1
+                    To: sip:b@b;tag=t1
+                    Call-ID: 1@x
+                    CSeq: 0007   INVITE
+                    Retry-After: 5
+                    Content-Length: 0
+
+
+                    """)
+    }
+
+    @Test func a100CarriesTheTimestampAndNoTag() {
+        let text = answer(Scanned(request), 100, peer: SocketAddress("10.1.1.1", 4540))
+        #expect(text.hasPrefix("SIP/2.0 100 Trying\n"))
+        #expect(text.contains("\nTo: sip:b@b\n") && text.contains("\nTimestamp: 54\n"))
+        #expect(Scanned(text).result == .complete)
+    }
+
+    @Test func keepsATagThatIsThere() {
+        let scanned = Scanned(request.replacing("sip:b@b\n", with: "sip:b@b;tag=theirs\n"))
+        #expect(
+            answer(scanned, 200, tag: "ours", peer: SocketAddress()).contains("\nTo: sip:b@b;tag=theirs\n"))
+    }
+
+    @Test func answersFaultyRequestsWithWhatTheyHave() {
+        let scanned = Scanned(
+            "OPTIONS sip:a SIP/2.0\nVia: SIP/2.0/UDP h;branch=1\nTo: \"x <sip:b>\nFrom: a\rb\nCSeq: x\n\n")
+        #expect(scanned.result == .faulty(.badTo))
+        let text = answer(
+            scanned, 400, reason: Fault.badTo.reason, tag: "t", peer: SocketAddress("1.2.3.4", 5))
+        #expect(
+            text == """
+                SIP/2.0 400 Bad To
+                Via: SIP/2.0/UDP h;branch=1;received=1.2.3.4
+                From: a b
+                To: "x <sip:b>;tag=t
+                CSeq: x
+                Content-Length: 0
+
+
+                """)
+    }
+
+    @Test func knowsReasonPhrases() {
+        for (status, phrase) in [
+            (UInt16(200), "OK"), (487, "Request Terminated"), (503, "Service Unavailable"),
+            (499, "Request Failure"), (299, "Success"), (699, "Global Failure"),
+        ] {
+            #expect(ReasonPhrase.text(status).description == phrase)
+        }
+    }
+}
+
+@Suite struct HopRequestTests {
+    private let sent = Scanned(
+        """
+        INVITE sip:bob@192.0.2.4 SIP/2.0
+        Via: SIP/2.0/UDP us;branch=z9hG4bKown, SIP/2.0/UDP x
+        Via: SIP/2.0/UDP y
+        Route: <sip:r1;lr>,
+          <sip:r2>
+        Max-Forwards: 5
+        Contact: <sip:a@c>
+        From: Alice <sip:a@b>;tag=1
+        To: <sip:b@b>
+        Call-ID: 1
+        r: x
+        Route: <sip:r3>
+        CSeq: 42 INVITE
+        Content-Length: 3
+
+        abc
+        """)
+
+    private func expected(_ method: String, _ to: String) -> String {
+        """
+        \(method) sip:bob@192.0.2.4 SIP/2.0
+        Via: SIP/2.0/UDP us;branch=z9hG4bKown
+        Max-Forwards: 70
+        Route: <sip:r1;lr>,
+          <sip:r2>
+        Route: <sip:r3>
+        From: Alice <sip:a@b>;tag=1
+        To: \(to)
+        Call-ID: 1
+        CSeq: 42 \(method)
+        Content-Length: 0
+
+
+        """
+    }
+
+    @Test func cancelsAfterSection9() {
+        let bytes = written { CancelRequest.write(forwarded: Message(sent.bytes.span, sent.index), to: &$0) }
+        #expect(string(bytes) == string(wire(expected("CANCEL", "<sip:b@b>"))))
+        #expect(Scanned(bytes).result == .complete)
+    }
+
+    @Test func acknowledgesAfterSection17() {
+        let response = Scanned(
+            """
+            SIP/2.0 486 Busy Here
+            Via: SIP/2.0/UDP us
+            To: <sip:b@b>
+              ;tag=9
+            From: <sip:a@b>
+            Call-ID: 1
+            CSeq: 42 INVITE
+
+
+            """
+        )
+        let bytes = written { writer in
+            AckRequest.write(
+                forwarded: Message(sent.bytes.span, sent.index),
+                response: Message(response.bytes.span, response.index), to: &writer)
+        }
+        #expect(string(bytes) == string(wire(expected("ACK", "<sip:b@b>   ;tag=9"))))
+    }
+}
