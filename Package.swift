@@ -66,9 +66,9 @@ let package = Package(
             "Transaction", "Transport",
         ]),
         module("Processes", "Locator", [
-            "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",
+            "CPlatform", "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",
         ]),
-        module("Processes", "Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
+        module("Processes", "Logger", ["CPlatform", "Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
 
         // Programs.
         .executableTarget(

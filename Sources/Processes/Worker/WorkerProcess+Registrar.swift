@@ -53,7 +53,7 @@ extension WorkerProcess {
         var user = line
         uri.writeAddressOfRecord(request.bytes, to: &user)
         if let set = state.locations.find(user.written) {
-            RegisterAnswer.writeContacts(set, now: Clock.epochSeconds(), to: &writer)
+            RegisterAnswer.writeContacts(set: set, now: Clock.epochSeconds(), to: &writer)
         }
     }
 }

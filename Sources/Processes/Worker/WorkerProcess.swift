@@ -162,9 +162,11 @@ struct WorkerProcess: ~Copyable {
     }
 
     private mutating func flushRing(_ receiver: ProcessID) {
-        if isBlocked[receiver.index] { return }
         let ring = shard.ring(to: receiver)
         if ring.sent == ring.tail { return }
+        // The slots change hands in any case: what is still ours after this is given back.
+        mail.handOver(ring, to: receiver)
+        if isBlocked[receiver.index] { return }
         let number = ChildDescriptors.mailbox(of: receiver)
         if !mail.flush(ring, to: receiver, descriptor: number) {
             isBlocked[receiver.index] = true

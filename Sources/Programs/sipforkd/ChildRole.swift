@@ -17,13 +17,13 @@ struct ChildRole {
         let parts = unsafe String(cString: value).split(separator: ":")
         guard parts.count == 2, let number = UInt8(parts[0]), Int(number) < ProcessID.limit, let pid = Int32(parts[1])
         else { return nil }
-        unsetenv(ChildDescriptors.environment)
+        unsafe unsetenv(ChildDescriptors.environment)
         return ChildRole(process: ProcessID(rawValue: number), masterPid: pid)
     }
 
     func run() -> Int32 {
         // ps and top show argv[0], which the master has set; /proc/PID/comm has room for fifteen letters.
-        process.name.withCString { unsafe cp_set_name($0) }
+        unsafe process.name.withCString { unsafe cp_set_name($0) }
         switch process {
         case .locator: return LocatorMain.run(masterPid: masterPid)
         case .logger: return LoggerMain.run(masterPid: masterPid)

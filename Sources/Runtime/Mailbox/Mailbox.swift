@@ -20,10 +20,11 @@ package struct Mailbox: ~Copyable {
         if made < 0 { throw .last("socketpair") }
         let first = Descriptor(owning: ends.0)
         let second = Descriptor(owning: ends.1)
-        // More than wmem_max only where we may; a small mailbox is slower, not wrong.
+        // More than wmem_max only where we may; a small mailbox is slower, not wrong. In this order: the first is cut
+        // down to wmem_max.
         var size: Int32 = 4 << 20
-        _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUFFORCE, &size, 4)
         _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUF, &size, 4)
+        _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUFFORCE, &size, 4)
         let reader = try first.raised()
         let writer = try second.raised()
         reading = reader
@@ -64,19 +65,25 @@ package struct MailSender {
         me = process
     }
 
+    /// Hands the slots that committed mail speaks of to its receiver. Before the sender gives back what it still
+    /// holds, and also while the mailbox is full.
+    package func handOver(_ ring: MailRing, to receiver: ProcessID) {
+        let tail = ring.tail
+        var handed = ring.handed
+        if handed == tail { return }
+        while handed < tail {
+            let mail = ring.mail(handed)
+            if !mail.slot.isNone { slots.hand(mail.slot, from: me, to: receiver) }
+            handed += 1
+        }
+        ring.setHanded(handed)
+    }
+
     /// Hands over slots, then sends as much as the mailbox takes. Safe to repeat: the receiver drops what it has
     /// seen. False where the mailbox is full; call again when it is writable.
     package func flush(_ ring: MailRing, to receiver: ProcessID, descriptor: Int32) -> Bool {
+        handOver(ring, to: receiver)
         let tail = ring.tail
-        var handed = ring.handed
-        if handed != tail {
-            while handed < tail {
-                let mail = ring.mail(handed)
-                if !mail.slot.isNone { slots.hand(mail.slot, from: me, to: receiver) }
-                handed += 1
-            }
-            ring.setHanded(handed)
-        }
         var sent = ring.sent
         while sent < tail {
             let (offset, count) = ring.stretch(from: sent)

@@ -2,7 +2,7 @@ import Platform
 
 /// Equal cells handed out by number, 1 and up (0 is none); all bookkeeping goes through an undo log.
 ///
-///     header (48 bytes): | bumped | in use | free head | freed head | freed tail | |
+///     header (48 bytes): | bumped | in use | free head | freed head | freed tail | freed |
 ///     cell n at cells + (n - 1) × size; a free cell's word at `link` names the next free one
 ///
 /// What is freed in a turn goes to the list `freed` and is handed out by later turns only (`recycle` at the begin of
@@ -36,7 +36,7 @@ package struct Pool: BitwiseCopyable {
     package var inUse: Int { word(1) }
 
     /// True where `needed` more cells could be handed out in this turn.
-    package func hasRoom(for needed: Int) -> Bool { word(1) + needed <= capacity && (word(0) + needed <= capacity || word(2) != 0) }
+    package func hasRoom(for needed: Int) -> Bool { word(1) + word(5) + needed <= capacity }
 
     @inline(__always) package func offset(of cell: UInt32) -> Int {
         precondition(cell > 0 && Int(cell) <= capacity, "no such cell")
@@ -64,6 +64,7 @@ package struct Pool: BitwiseCopyable {
         log.write(UInt64(head), at: offset(of: cell) + link)
         if head == 0 { set(4, Int(cell)) }
         set(3, Int(cell))
+        set(5, word(5) + 1)
         set(1, word(1) - 1)
     }
 
@@ -75,18 +76,23 @@ package struct Pool: BitwiseCopyable {
         set(2, head)
         set(3, 0)
         set(4, 0)
+        set(5, 0)
     }
 
     /// Counts the free lists and compares with the header; for tests and the control tool's check.
     package var isConsistent: Bool {
-        var free = 0
-        for list in [2, 3] {
-            var cell = word(list)
-            while cell != 0 && free <= capacity {
-                free += 1
-                cell = Int(log.memory.load(offset(of: UInt32(cell)) + link, as: UInt64.self))
-            }
+        let free = length(ofList: 2)
+        let freed = length(ofList: 3)
+        return word(0) - free - freed == word(1) && freed == word(5)
+    }
+
+    private func length(ofList list: Int) -> Int {
+        var count = 0
+        var cell = word(list)
+        while cell != 0 && count <= capacity {
+            count += 1
+            cell = Int(log.memory.load(offset(of: UInt32(cell)) + link, as: UInt64.self))
         }
-        return word(0) - free == word(1)
+        return count
     }
 }

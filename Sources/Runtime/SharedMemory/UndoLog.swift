@@ -41,14 +41,23 @@ package struct UndoLog: BitwiseCopyable {
         memory.storeAtomic(new, at: offset)
     }
 
-    /// Stores `value` at `offset`, a multiple of 8; its size is one too. Unchanged words cost a comparison.
+    /// Stores `value` at `offset`, a multiple of 8. Unchanged words cost a comparison.
     @inline(__always) package func write<T: BitwiseCopyable>(_ value: T, at offset: Int) {
-        precondition(MemoryLayout<T>.size & 7 == 0 && offset & 7 == 0)
+        precondition(offset & 7 == 0)
+        let whole = MemoryLayout<T>.size & ~7
+        let rest = MemoryLayout<T>.size & 7
         unsafe withUnsafeBytes(of: value) { bytes in
-            for index in stride(from: 0, to: MemoryLayout<T>.size, by: 8) {
+            for index in stride(from: 0, to: whole, by: 8) {
                 let new = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
                 let old = memory.load(offset &+ index, as: UInt64.self)
                 if new != old { change(offset &+ index, old, new) }
+            }
+            if rest != 0 {
+                // The structure ends within this word; what lies behind it stays.
+                let old = memory.load(offset &+ whole, as: UInt64.self)
+                var new = (old >> (8 &* UInt64(rest))) << (8 &* UInt64(rest))
+                for byte in 0..<rest { new |= unsafe UInt64(bytes[whole &+ byte]) << (8 &* UInt64(byte)) }
+                if new != old { change(offset &+ whole, old, new) }
             }
         }
     }

@@ -60,7 +60,8 @@ package struct Slots: BitwiseCopyable {
 
     /// True where `holder` owns the slot in that generation.
     package func isHeld(_ slot: SlotReference, by holder: ProcessID) -> Bool {
-        memory.loadAtomic(owners + slot.index * 8) == UInt64(slot.generation) << 32 | UInt64(holder.rawValue)
+        guard slot.index >= 0 && slot.index < count else { return false }
+        return memory.loadAtomic(owners + slot.index * 8) == UInt64(slot.generation) << 32 | UInt64(holder.rawValue)
     }
 
     /// Hands a slot over; nothing happens where `holder` has handed it over before (a repeated flush).

@@ -100,10 +100,13 @@ package struct TimerWheel: BitwiseCopyable {
 
     /// Takes out and returns one record that is due at `now` (milliseconds), 0 where none is: call until 0. The
     /// caller handles it and schedules it again by its next deadline.
+    ///
+    /// Also 0 where the undo log is filling: commit, and call again (`wait` says at once).
     package func expire(now: UInt64) -> UInt32 {
         let target = now >> TimerWheel.tickShift
-        var current = tick
         while true {
+            let current = tick
+            if !cascade(current) { return 0 }
             let slot = Int(current & 63)
             let first: UInt32 = log.memory.load(head(slot))
             if first != 0 {
@@ -113,31 +116,48 @@ package struct TimerWheel: BitwiseCopyable {
                 return first
             }
             if current >= target { return 0 }
-            // Nothing before the end of the round: go there at once.
-            let ahead = (log.memory.load(occupancy(0), as: UInt64.self) >> (current & 63)) >> 1
-            let roundEnd = (current | 63) &+ 1
-            let next = ahead == 0 ? roundEnd : current &+ 1 &+ UInt64(ahead.trailingZeroBitCount)
-            if next > target {
+            // Straight to the next slot with anything in it, however far: a step per round would fill the undo log
+            // after some hours of silence.
+            guard let next = nextOccupied(after: current), next <= target else {
                 log.write(target, at: base)
-                // The slots up to the target are empty, and the target is within this round.
                 return 0
             }
             log.write(next, at: base)
-            if next & 63 == 0 { cascade(next) }
-            current = next
         }
     }
 
-    /// Spreads the slot of each level whose round begins at `now` over the levels below.
-    private func cascade(_ now: UInt64) {
-        var level = 1
-        while level < TimerWheel.levels {
-            let index = Int(now >> UInt64(6 * level) & 63)
-            let slot = level * 64 + index
-            var cell: UInt32 = log.memory.load(head(slot))
-            while cell != 0 {
+    /// The tick at which the next slot with a record in it begins; nil where all are empty. A slot of a level begins
+    /// after all that lies ahead on the level below, so the first level with any has the nearest.
+    private func nextOccupied(after current: UInt64) -> UInt64? {
+        for level in 0..<TimerWheel.levels {
+            let bits: UInt64 = log.memory.load(occupancy(level))
+            if bits == 0 { continue }
+            let shift = UInt64(6 * level)
+            let position = current >> shift & 63
+            let ahead = (bits >> position) >> 1
+            if ahead != 0 { return ((current >> shift) &+ 1 &+ UInt64(ahead.trailingZeroBitCount)) << shift }
+            // Only the highest level has slots of its next round.
+            if level == TimerWheel.levels - 1 {
+                return ((current >> shift) &+ 64 &- position &+ UInt64(bits.trailingZeroBitCount)) << shift
+            }
+        }
+        return nil
+    }
+
+    /// The slot of a higher level that `now` lies in; empty but while it is being spread, since what is due within
+    /// it goes to a level below.
+    private func current(_ level: Int, _ now: UInt64) -> Int { level * 64 + Int(now >> UInt64(6 * level) & 63) }
+
+    /// Spreads the slots whose round has begun at `now` over the levels below; false where the undo log filled before
+    /// all was done, and the next turn is to go on.
+    private func cascade(_ now: UInt64) -> Bool {
+        for level in 1..<TimerWheel.levels {
+            let slot = current(level, now)
+            while true {
+                let cell: UInt32 = log.memory.load(head(slot))
+                if cell == 0 { break }
+                if log.isFilling { return false }
                 var header = table.header(cell)
-                let next = header.timerNext
                 let due = header.timerTick
                 unlink(cell, &header)
                 if due <= now {
@@ -146,11 +166,9 @@ package struct TimerWheel: BitwiseCopyable {
                     link(cell, &header, due: due)
                 }
                 log.write(header, at: table.offset(cell))
-                cell = next
             }
-            if index != 0 { return }
-            level += 1
         }
+        return true
     }
 
     /// Links a record that is due in the very tick whose slot is expired next.
@@ -168,24 +186,12 @@ package struct TimerWheel: BitwiseCopyable {
 
     /// Milliseconds until the wheel wants to be looked at again; -1 where it is empty.
     package func wait(now: UInt64) -> Int32 {
-        let current = tick
-        var nearest: UInt64 = .max
-        for level in 0..<TimerWheel.levels {
-            let bits: UInt64 = log.memory.load(occupancy(level))
-            if bits == 0 { continue }
-            let shift = UInt64(6 * level)
-            let position = current >> shift & 63
-            // Slots ahead in this round, else those of the next round.
-            let ahead = position == 63 ? 0 : bits >> (position &+ 1)
-            let distance =
-                ahead != 0
-                ? UInt64(ahead.trailingZeroBitCount) &+ 1 : 64 &- position &+ UInt64(bits.trailingZeroBitCount)
-            let at = ((current >> shift) &+ distance) << shift
-            nearest = min(nearest, at)
+        let tick = tick
+        for level in 0..<TimerWheel.levels where log.memory.load(head(current(level, tick)), as: UInt32.self) != 0 {
+            return 0
         }
-        if log.memory.load(head(Int(current & 63)), as: UInt32.self) != 0 { return 0 }
-        if nearest == .max { return -1 }
-        let due = nearest << TimerWheel.tickShift
+        guard let next = nextOccupied(after: tick) else { return -1 }
+        let due = next << TimerWheel.tickShift
         return due <= now ? 0 : Int32(min(due - now, 3_600_000))
     }
 

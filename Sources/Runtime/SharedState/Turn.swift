@@ -47,7 +47,7 @@ package struct Turn: BitwiseCopyable {
 
     /// What a process finds when it starts on a region that a predecessor may have left in the middle of a turn.
     package enum Recovery: Equatable {
-        /// Nothing was under way.
+        /// Nothing was under way; the array is clear.
         case clean
         /// An uncommitted turn was taken back; its mail from `first` on is to be handled again.
         case undone
@@ -63,7 +63,10 @@ package struct Turn: BitwiseCopyable {
         entries = 0
         let pending = undo.count > 0
         undo.undo()
-        return pending || next() != nil ? .undone : .clean
+        if next() != nil || pending { return .undone }
+        // All was handled, and perhaps half of the array cleared: the next receive finds it as it wants it.
+        clearInFlight()
+        return .clean
     }
 
     // MARK: in-flight mail
@@ -71,11 +74,16 @@ package struct Turn: BitwiseCopyable {
     /// The next message to handle; nil when all are. Each datagram was received at a multiple of `Mail.batch`, so
     /// behind its last message the next datagram's place follows.
     package mutating func next() -> Mail? {
-        while consumed < Turn.inFlightCapacity {
-            let mail: Mail = memory.load(inFlight + consumed * Mail.bytes)
-            if !mail.isNone { return mail }
-            consumed = (consumed / Mail.batch + 1) * Mail.batch
+        var place = consumed
+        while place < Turn.inFlightCapacity {
+            let mail: Mail = memory.load(inFlight + place * Mail.bytes)
+            if !mail.isNone {
+                consumed = place
+                return mail
+            }
+            place = (place / Mail.batch + 1) * Mail.batch
         }
+        // Nothing is consumed by looking: an array that was empty takes the next mail at its begin.
         return nil
     }
 
