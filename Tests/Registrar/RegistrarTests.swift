@@ -77,7 +77,7 @@ private final class Fixture {
         let room = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 8)
         defer { unsafe room.deallocate() }
         var writer = unsafe ByteWriter(unsafe: room, capacity: 4096)
-        RegisterAnswer.writeContacts(set, now: now, to: &writer)
+        RegisterAnswer.writeContacts(set: set, now: now, to: &writer)
         let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: room, count: writer.count))
         return String(decoding: bytes, as: UTF8.self).split(separator: "\r\n").map(String.init)
     }
