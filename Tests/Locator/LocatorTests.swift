@@ -238,7 +238,8 @@ private final class Fixture {
         // In the same arena nothing is read again.
         var found = Turn.Recovery.undone
         let third = later.start(&found)
-        #expect(found == .clean && third.store.isConnected)
+        let isConnected = third.store.isConnected
+        #expect(found == .clean && isConnected)
         #expect(later.contacts("bob") == ["sip:bob@0 1200", "sip:bob@1 4660"])
     }
 
@@ -342,7 +343,8 @@ private final class Fixture {
             fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2), fixture.request("bob", [], cseq: 3),
             fixture.request("eve", ["Contact: <sip:eve@1>;q=7"]), fixture.request("amy", ["Contact: <sip:amy@1>"]),
         ]) == ["0 2 500 10", "0 3 500 10", "0 4 400 2", "0 5 500 10"])
-        #expect(service.lastFailure?.isPassing == true)
+        let isPassing = service.lastFailure?.isPassing
+        #expect(isPassing == true)
         #expect(fixture.contacts("bob") == ["sip:bob@1 4600"] && fixture.contacts("amy") == [])
         input.fileHandleForWriting.closeFile()
         shell.waitUntilExit()
@@ -360,7 +362,8 @@ private final class Fixture {
         try Data("this is no database, and it is longer than a header of a hundred bytes, so that it is read as one".utf8)
             .write(to: URL(fileURLWithPath: fixture.path))
         var service = fixture.start()
-        #expect(!service.store.isConnected && !fixture.state.locations.isLoaded)
+        let isConnected = service.store.isConnected
+        #expect(!isConnected && !fixture.state.locations.isLoaded)
         #expect(fixture.turn(&service, [
             fixture.request("bob", ["Contact: <sip:bob@1>"]), fixture.request("bob", [], cseq: 2),
         ]) == ["0 1 500 10", "0 2 500 10"])
@@ -373,7 +376,8 @@ private final class Fixture {
         let fixture = try Fixture()
         _ = try fixture.sql("PRAGMA user_version = 2")
         let service = fixture.start()
-        #expect(!service.store.isConnected)
+        let isConnected = service.store.isConnected
+        #expect(!isConnected)
     }
 
     // MARK: expiry
