@@ -145,15 +145,18 @@ class UA:
         assert response.branch == invite.branch, f"{self.name}: branch {response.branch}, not {invite.branch}"
         return response
 
-    def expect_final(self, invite, timeout=3.0):
-        """The final response to a request of ours, whatever it says; provisional ones are passed over."""
+    def expect_final(self, request, timeout=3.0, passing=False):
+        """The final response to this request of ours, whatever it says; with `passing`, other messages may come before."""
         deadline = time.monotonic() + timeout
         while True:
             message = self.receive(deadline - time.monotonic())
             if message is None:
                 raise AssertionError(f"{self.name}: waited {timeout:g} s in vain for a final response")
-            if message.is_response and message.kind >= 200 and message.get("CSeq") == invite.get("CSeq"):
+            mine = message.is_response and message.get("Call-ID") == request.get("Call-ID")
+            if mine and message.kind >= 200 and message.get("CSeq") == request.get("CSeq"):
                 return message
+            if not mine and not passing:
+                raise AssertionError(f"{self.name}: wanted a final response, received {message.start}")
 
     def silent(self, seconds, ignore=(), again=False):
         """Fails when anything but `ignore` arrives within this time; with `again`, retransmissions fail too."""

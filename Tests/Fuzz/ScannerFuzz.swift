@@ -1,5 +1,5 @@
-// libFuzzer target for the syntax layer: any bytes may come, nothing may trap, and what we build must be SIP again.
-// Built and run by Tests/Fuzz/run.
+// libFuzzer target for the syntax layer: any bytes may come, nothing may trap, and what we build must be SIP
+// again. Built and run by Tests/Fuzz/run.
 import Platform
 import Syntax
 
@@ -24,12 +24,14 @@ private func checkRanges(_ message: borrowing Message) {
     let via = index.topVia
     for range in [
         index.methodRange, index.requestURI, index.reason, index.cseqMethodRange, index.fromTag, index.toTag,
-        index.callID, index.whole, index.body, via.whole, via.sentBy, via.host, via.branch, via.received, via.rport,
+        index.callID, index.whole, index.body, via.whole, via.sentBy, via.host, via.branch, via.received,
+        via.rport,
     ] {
         precondition(range.end <= count)
     }
     precondition(index.start <= index.headersOffset && index.headersOffset <= index.headersEnd)
-    precondition(index.headersEnd <= index.bodyOffset && index.bodyOffset <= index.end && Int(index.end) <= count)
+    precondition(
+        index.headersEnd <= index.bodyOffset && index.bodyOffset <= index.end && Int(index.end) <= count)
     precondition(via.isEmpty || (via.host.start >= via.whole.start && via.host.end <= via.whole.end))
     for id in HeaderID.allCases {
         let field = index.first(id)
@@ -106,7 +108,8 @@ private func buildEverything(_ message: borrowing Message, isComplete: Bool) {
     let onward = written { writer in
         ForwardedRequest.write(
             message: message, requestURI: nil, via: via.span, recordRoute: recordRoute.span, maxForwards: 69,
-            routesToDrop: drop, appendRoute: drop == 1 ? route.span : nil, receivedParameter: peer, to: &writer)
+            routesToDrop: drop, appendRoute: drop == 1 ? route.span : nil, receivedParameter: peer,
+            to: &writer)
     }
     let back = written { ForwardedResponse.write(message, to: &$0) }
     let cancel = written { CancelRequest.write(forwarded: message, to: &$0) }
@@ -137,9 +140,10 @@ private func expectComplete(_ bytes: [UInt8], like message: borrowing Message, i
     precondition(bytes.span.matches(index.fromTag, message.index.fromTag, of: message.bytes))
 }
 
-/// One stretch for all that is built: a fresh one each time would be most of the work. Room enough for a message of
-/// 65,535 bytes and all that we add.
-private nonisolated(unsafe) let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 262_144, alignment: 1)
+/// One stretch for all that is built: a fresh one each time would be most of the work. Room enough for a
+/// message of 65,535 bytes and all that we add.
+private nonisolated(unsafe) let space = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: 262_144, alignment: 1)
 
 private func written(_ build: (inout ByteWriter) -> Void) -> [UInt8] {
     var writer = unsafe ByteWriter(space)

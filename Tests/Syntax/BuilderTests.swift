@@ -77,30 +77,33 @@ private func forwarded(
             forwarded(
                 request, uri: "sip:bob@192.0.2.4", recordRoute: true, drop: 2, append: "<sip:last>",
                 peer: SocketAddress("192.0.2.1", 9988)) == """
-                INVITE sip:bob@192.0.2.4 SIP/2.0
-                X-First: 1
-                Via: SIP/2.0/UDP us;branch=z9hG4bKown
-                v: SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
-                Via: SIP/2.0/TCP d
-                Record-Route: <sip:us;lr>
-                Route: <sip:r3;lr>
-                MaX-fOrWaRdS:   69
-                From: <sip:a@b>;tag=1
-                Unknown-Header:  odd ,, text
-                  folded
-                Route: "x, y" <sip:r4;lr>
-                Route: <sip:last>
-                To: <sip:b@b>
-                Call-ID: 1
-                CSeq: 1 INVITE
-                Content-Length: 3
+                    INVITE sip:bob@192.0.2.4 SIP/2.0
+                    X-First: 1
+                    Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                    v: SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
+                    Via: SIP/2.0/TCP d
+                    Record-Route: <sip:us;lr>
+                    Route: <sip:r3;lr>
+                    MaX-fOrWaRdS:   69
+                    From: <sip:a@b>;tag=1
+                    Unknown-Header:  odd ,, text
+                      folded
+                    Route: "x, y" <sip:r4;lr>
+                    Route: <sip:last>
+                    To: <sip:b@b>
+                    Call-ID: 1
+                    CSeq: 1 INVITE
+                    Content-Length: 3
 
-                abc
-                """)
+                    abc
+                    """)
     }
 
-    @Test(arguments: [(1, ["<sip:r2;lr>", "<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]), (2, ["<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
-        (3, ["\"x, y\" <sip:r4;lr>"]), (4, []), (99, [])])
+    @Test(arguments: [
+        (1, ["<sip:r2;lr>", "<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
+        (2, ["<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
+        (3, ["\"x, y\" <sip:r4;lr>"]), (4, []), (99, []),
+    ])
     func dropsLeadingRoutes(count: Int, rest: [String]) {
         let text = forwarded(request, drop: count)
         #expect(Scanned(text).values(.route) == rest)
@@ -135,7 +138,10 @@ private func forwarded(
 
                 """)
         let recorded = bare.replacing("Call-ID", with: "Record-Route: <sip:p1;lr>\nCall-ID")
-        #expect(Scanned(forwarded(recorded, recordRoute: true)).values(.recordRoute) == ["<sip:us;lr>", "<sip:p1;lr>"])
+        #expect(
+            Scanned(forwarded(recorded, recordRoute: true)).values(.recordRoute) == [
+                "<sip:us;lr>", "<sip:p1;lr>",
+            ])
     }
 
     @Test func leavesOutWhatFollowsTheBodyAndEmptyLinesBefore() {
@@ -150,18 +156,24 @@ private func forwarded(
         ("10.1.1.1;rport=7;x", "10.1.1.1;rport=9;x;received=10.1.1.1"),
         ("h;rport = 7 ;received = 1.2.3.4;x", "h;rport = 9 ;received = 10.1.1.1;x"),
         ("h;received=1.2.3.4;rport;x", "h;received=10.1.1.1;rport=9;x"),
-        ("10.1.1.1;received=1.2.3.4", "10.1.1.1;received=10.1.1.1"), ("h;branch=z ", "h;branch=z;received=10.1.1.1 "),
+        ("10.1.1.1;received=1.2.3.4", "10.1.1.1;received=10.1.1.1"),
+        ("h;branch=z ", "h;branch=z;received=10.1.1.1 "),
     ])
     func stampsThePreviousVia(before: String, after: String) {
         let text = request.replacing("10.1.1.1:4540;rport;branch=z9hG4bKa", with: before)
         let result = forwarded(text, peer: SocketAddress("10.1.1.1", 9))
-        #expect(result.contains("v: SIP/2.0/UDP \(after) , SIP") || result.contains("v: SIP/2.0/UDP \(after), SIP"))
+        #expect(
+            result.contains("v: SIP/2.0/UDP \(after) , SIP")
+                || result.contains("v: SIP/2.0/UDP \(after), SIP"))
     }
 
     @Test func stampsIPv6() {
         let text = request.replacing("10.1.1.1:4540;rport;branch=z9hG4bKa", with: "[2001:DB8:0::1];branch=z")
-        #expect(forwarded(text, peer: SocketAddress("2001:db8::1", 9)).contains("UDP [2001:DB8:0::1];branch=z ,"))
-        #expect(forwarded(text, peer: SocketAddress("2001:db8::2", 9)).contains(";branch=z;received=2001:db8::2 ,"))
+        #expect(
+            forwarded(text, peer: SocketAddress("2001:db8::1", 9)).contains("UDP [2001:DB8:0::1];branch=z ,"))
+        #expect(
+            forwarded(text, peer: SocketAddress("2001:db8::2", 9)).contains(
+                ";branch=z;received=2001:db8::2 ,"))
     }
 }
 
@@ -182,8 +194,10 @@ private func forwarded(
     @Test(arguments: [
         ("Via: SIP/2.0/UDP us;branch=z\nVia: SIP/2.0/UDP a\n", "Via: SIP/2.0/UDP a\n"),
         ("v: SIP/2.0/UDP us;branch=z , SIP/2.0/UDP a\n", "v: SIP/2.0/UDP a\n"),
-        ("v:  SIP / 2.0 / UDP us\n ;branch=z ,\n  SIP/2.0/UDP a,SIP/2.0/UDP b\nv: SIP/2.0/UDP c\n",
-            "v:  SIP/2.0/UDP a,SIP/2.0/UDP b\nv: SIP/2.0/UDP c\n"),
+        (
+            "v:  SIP / 2.0 / UDP us\n ;branch=z ,\n  SIP/2.0/UDP a,SIP/2.0/UDP b\nv: SIP/2.0/UDP c\n",
+            "v:  SIP/2.0/UDP a,SIP/2.0/UDP b\nv: SIP/2.0/UDP c\n"
+        ),
         ("Via: SIP/2.0/UDP us\n", ""),
     ])
     func cutsTheTopVia(before: String, after: String) {
@@ -193,14 +207,16 @@ private func forwarded(
         let bytes = written { ForwardedResponse.write(Message(scanned.bytes.span, scanned.index), to: &$0) }
         #expect(string(bytes) == string(wire(response(after))))
         let (from, to) = ForwardedResponse.cut(message)
-        let pieces = scanned.bytes[Int(scanned.index.start)..<from] + scanned.bytes[to..<Int(scanned.index.end)]
+        let pieces =
+            scanned.bytes[Int(scanned.index.start)..<from] + scanned.bytes[to..<Int(scanned.index.end)]
         #expect(Array(pieces) == bytes)
     }
 }
 
 @Suite struct LocalResponseTests {
     private func answer(
-        _ scanned: Scanned, _ status: UInt16, reason: StaticString? = nil, tag: String? = nil, peer: SocketAddress,
+        _ scanned: Scanned, _ status: UInt16, reason: StaticString? = nil, tag: String? = nil,
+        peer: SocketAddress,
         extra: String? = nil
     ) -> String {
         let tagBytes = Array((tag ?? "").utf8)
@@ -208,7 +224,8 @@ private func forwarded(
         let bytes = written { writer in
             LocalResponse.write(
                 request: Message(scanned.bytes.span, scanned.index), status: status, reason: reason,
-                toTag: tag == nil ? nil : tagBytes.span, peer: peer, extra: extra == nil ? nil : extraBytes.span,
+                toTag: tag == nil ? nil : tagBytes.span, peer: peer,
+                extra: extra == nil ? nil : extraBytes.span,
                 to: &writer)
         }
         return string(bytes).replacing("\r\n", with: "\n")
@@ -233,20 +250,22 @@ private func forwarded(
 
     @Test func copiesWhatBelongsThere() {
         #expect(
-            answer(Scanned(request), 404, tag: "t1", peer: SocketAddress("192.0.2.1", 9988), extra: "Retry-After: 5\r\n")
-                == """
-                SIP/2.0 404 Not Found
-                Via: SIP/2.0/UDP 10.1.1.1:4540   ;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
-                Via: SIP/2.0/TCP d
-                From: <sip:a@b>  ;tag=1
-                To: sip:b@b;tag=t1
-                Call-ID: 1@x
-                CSeq: 0007   INVITE
-                Retry-After: 5
-                Content-Length: 0
+            answer(
+                Scanned(request), 404, tag: "t1", peer: SocketAddress("192.0.2.1", 9988),
+                extra: "Retry-After: 5\r\n")
+                    == """
+                    SIP/2.0 404 Not Found
+                    Via: SIP/2.0/UDP 10.1.1.1:4540   ;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
+                    Via: SIP/2.0/TCP d
+                    From: <sip:a@b>  ;tag=1
+                    To: sip:b@b;tag=t1
+                    Call-ID: 1@x
+                    CSeq: 0007   INVITE
+                    Retry-After: 5
+                    Content-Length: 0
 
 
-                """)
+                    """)
     }
 
     @Test func a100CarriesTheTimestampAndNoTag() {
@@ -258,13 +277,16 @@ private func forwarded(
 
     @Test func keepsATagThatIsThere() {
         let scanned = Scanned(request.replacing("sip:b@b\n", with: "sip:b@b;tag=theirs\n"))
-        #expect(answer(scanned, 200, tag: "ours", peer: SocketAddress()).contains("\nTo: sip:b@b;tag=theirs\n"))
+        #expect(
+            answer(scanned, 200, tag: "ours", peer: SocketAddress()).contains("\nTo: sip:b@b;tag=theirs\n"))
     }
 
     @Test func answersFaultyRequestsWithWhatTheyHave() {
-        let scanned = Scanned("OPTIONS sip:a SIP/2.0\nVia: SIP/2.0/UDP h;branch=1\nTo: \"x <sip:b>\nFrom: a\rb\nCSeq: x\n\n")
+        let scanned = Scanned(
+            "OPTIONS sip:a SIP/2.0\nVia: SIP/2.0/UDP h;branch=1\nTo: \"x <sip:b>\nFrom: a\rb\nCSeq: x\n\n")
         #expect(scanned.result == .faulty(.badTo))
-        let text = answer(scanned, 400, reason: Fault.badTo.reason, tag: "t", peer: SocketAddress("1.2.3.4", 5))
+        let text = answer(
+            scanned, 400, reason: Fault.badTo.reason, tag: "t", peer: SocketAddress("1.2.3.4", 5))
         #expect(
             text == """
                 SIP/2.0 400 Bad To
@@ -279,8 +301,10 @@ private func forwarded(
     }
 
     @Test func knowsReasonPhrases() {
-        for (status, phrase) in [(UInt16(200), "OK"), (487, "Request Terminated"), (503, "Service Unavailable"),
-            (499, "Request Failure"), (299, "Success"), (699, "Global Failure")] {
+        for (status, phrase) in [
+            (UInt16(200), "OK"), (487, "Request Terminated"), (503, "Service Unavailable"),
+            (499, "Request Failure"), (299, "Success"), (699, "Global Failure"),
+        ] {
             #expect(ReasonPhrase.text(status).description == phrase)
         }
     }
@@ -333,7 +357,18 @@ private func forwarded(
 
     @Test func acknowledgesAfterSection17() {
         let response = Scanned(
-            "SIP/2.0 486 Busy Here\nVia: SIP/2.0/UDP us\nTo: <sip:b@b>\n  ;tag=9\nFrom: <sip:a@b>\nCall-ID: 1\nCSeq: 42 INVITE\n\n")
+            """
+            SIP/2.0 486 Busy Here
+            Via: SIP/2.0/UDP us
+            To: <sip:b@b>
+              ;tag=9
+            From: <sip:a@b>
+            Call-ID: 1
+            CSeq: 42 INVITE
+
+
+            """
+        )
         let bytes = written { writer in
             AckRequest.write(
                 forwarded: Message(sent.bytes.span, sent.index),

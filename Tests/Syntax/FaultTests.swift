@@ -94,11 +94,14 @@ private let goodText = """
     }
 
     @Test(arguments: [
-        ("Call-ID", "X y z: a\nCall-ID"), ("Call-ID", "Contact: ;;;<\nCall-ID"), ("Call-ID", "Date: never\nCall-ID"),
+        ("Call-ID", "X y z: a\nCall-ID"), ("Call-ID", "Contact: ;;;<\nCall-ID"),
+        ("Call-ID", "Date: never\nCall-ID"),
         ("Call-ID", "Subject:\nCall-ID"), ("Call-ID", "Expires: 99999999999999999999\nCall-ID"),
         ("SIP/2.0", "sip/2.0"), ("70", "0068"), ("Max-Forwards: 70\n", ""), (";branch=z9hG4bK1", ""),
-        ("sip:bob@biloxi.com SIP", "nobodyKnows:this SIP"), ("sip:bob@biloxi.com SIP", "tel:+1-201-555-0123 SIP"),
-        ("To: <sip:bob@biloxi.com>", "To: sip:bob@biloxi.com"), ("<sip:alice@atlanta.com>;tag=1", "isbn:2983792873"),
+        ("sip:bob@biloxi.com SIP", "nobodyKnows:this SIP"),
+        ("sip:bob@biloxi.com SIP", "tel:+1-201-555-0123 SIP"),
+        ("To: <sip:bob@biloxi.com>", "To: sip:bob@biloxi.com"),
+        ("<sip:alice@atlanta.com>;tag=1", "isbn:2983792873"),
         ("Via: SIP/2.0/UDP", "Via: SIP / 2.0 /\n UNKNOWN"), ("CSeq: 1", "CSeq: 2147483647"),
         ("To: <sip:bob", "To: \"\\\"<\\\\\" <sip:bob"), ("To: <sip:bob", "To: caller<sip:bob"),
     ])
@@ -108,7 +111,8 @@ private let goodText = """
     }
 
     @Test func keepsWhatCouldBeRead() {
-        let scanned = Scanned(goodText.replacing("sip:bob@biloxi.com SIP", with: "<x> SIP").replacing("70", with: "700"))
+        let scanned = Scanned(
+            goodText.replacing("sip:bob@biloxi.com SIP", with: "<x> SIP").replacing("70", with: "700"))
         #expect(scanned.result == .faulty(.badRequestURI))
         #expect(scanned[scanned.index.callID] == "1@h")
         #expect(scanned[scanned.index.topVia.host] == "h.example.com")
@@ -126,14 +130,16 @@ private let goodText = """
 
     @Test(arguments: [
         ("SIP/2.0 200 OK", ScanResult.complete), ("SIP/2.0 100 ", .complete), ("SIP/2.0 100", .complete),
-        ("SIP/2.0 699 x", .complete), ("SIP/2.0 4294967301 better not break the receiver", .faulty(.badStatusCode)),
+        ("SIP/2.0 699 x", .complete),
+        ("SIP/2.0 4294967301 better not break the receiver", .faulty(.badStatusCode)),
         ("SIP/2.0 700 x", .faulty(.badStatusCode)), ("SIP/2.0 099 x", .faulty(.badStatusCode)),
         ("SIP/2.0 20 OK now", .faulty(.badStatusCode)), ("SIP/2.0 -200 OK", .faulty(.badStatusCode)),
         ("SIP/2.0 200OK", .faulty(.badStatusCode)), ("SIP/3.0 200 OK", .faulty(.unsupportedVersion)),
         ("SIP/2.0\t200 OK", .faulty(.badStartLine)),
     ])
     func readsStatusLines(line: String, result: ScanResult) {
-        #expect(Scanned(goodText.replacing("OPTIONS sip:bob@biloxi.com SIP/2.0", with: line)).result == result)
+        #expect(
+            Scanned(goodText.replacing("OPTIONS sip:bob@biloxi.com SIP/2.0", with: line)).result == result)
     }
 
     @Test(arguments: Fault.allCases)

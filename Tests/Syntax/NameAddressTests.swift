@@ -4,12 +4,18 @@ import Testing
 
 @Suite struct NameAddressTests {
     @Test(arguments: [
-        ("\"Bob, \\\"x\\\"\" <sip:bob@example.org;lr>;tag=1;q=0.5", "\"Bob, \\\"x\\\"\"", "sip:bob@example.org;lr", "tag=1;q=0.5", "1"),
+        (
+            "\"Bob, \\\"x\\\"\" <sip:bob@example.org;lr>;tag=1;q=0.5", "\"Bob, \\\"x\\\"\"",
+            "sip:bob@example.org;lr", "tag=1;q=0.5", "1"
+        ),
         ("sip:bob@example.org;tag=1", "", "sip:bob@example.org", "tag=1", "1"),
         ("<sip:bob@example.org>", "", "sip:bob@example.org", "", ""),
         ("A. Bell <sip:a@b> ; TAG = x ; y", "A. Bell", "sip:a@b", "TAG = x ; y", "x"),
-        ("\r\n sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n", "", "sip:vivekg@chair-dnrc.example.com",
-            "tag    = 1918181833n", "1918181833n"),
+        (
+            "\r\n sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n", "",
+            "sip:vivekg@chair-dnrc.example.com",
+            "tag    = 1918181833n", "1918181833n"
+        ),
         ("caller<sip:c@d>;tag=323", "caller", "sip:c@d", "tag=323", "323"),
         ("Jürgen <sip:c@d>", "Jürgen", "sip:c@d", "", ""),
         ("<sip:a@b?x=y>, <sip:c@d>", "", "sip:a@b?x=y", "", ""),
@@ -26,8 +32,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "", " ", "\"open <sip:a@b>", "\"x\"", "\"x\" sip:a@b", "Bob", "Bob, x <sip:a@b>", "<sip:a@b", "sip:a@b>", "<a@b>",
-        "< sip:a@b>", "<sip:a@b >", "sip:a@b?x=y", "<sip:a@b>;", "<sip:a@b>;;x", "<sip:a@b> x", "<sip:a@b>;x=\"",
+        "", " ", "\"open <sip:a@b>", "\"x\"", "\"x\" sip:a@b", "Bob", "Bob, x <sip:a@b>", "<sip:a@b",
+        "sip:a@b>", "<a@b>",
+        "< sip:a@b>", "<sip:a@b >", "sip:a@b?x=y", "<sip:a@b>;", "<sip:a@b>;;x", "<sip:a@b> x",
+        "<sip:a@b>;x=\"",
         "sip:a b@c", "<sip:>", "\"", "\"\\", "x@y <sip:a@b>",
     ])
     func refuses(value: String) {
@@ -53,8 +61,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("0", 0), ("1", 1000), ("0.5", 500), ("0.", 0), ("1.000", 1000), ("0.123", 123), ("0.07", 70), ("1.001", nil),
-        ("2", nil), ("", nil), ("0.1234", nil), (".5", nil), ("0,5", nil), ("-1", nil), ("0.a", nil), ("00", nil),
+        ("0", 0), ("1", 1000), ("0.5", 500), ("0.", 0), ("1.000", 1000), ("0.123", 123), ("0.07", 70),
+        ("1.001", nil),
+        ("2", nil), ("", nil), ("0.1234", nil), (".5", nil), ("0,5", nil), ("-1", nil), ("0.a", nil),
+        ("00", nil),
     ])
     func readsQValues(value: String, expected: Int?) {
         let bytes = Array(value.utf8)
@@ -63,7 +73,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("0", UInt64(0)), ("007", 7), ("18446744073709551615", .max), ("18446744073709551616", nil), ("", nil), ("-1", nil),
+        ("0", UInt64(0)), ("007", 7), ("18446744073709551615", .max), ("18446744073709551616", nil),
+        ("", nil), ("-1", nil),
         ("1 ", nil), ("99999999999999999999999999999", nil),
     ])
     func readsDecimals(value: String, expected: UInt64?) {

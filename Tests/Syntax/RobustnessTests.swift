@@ -37,7 +37,9 @@ import Testing
     @Test func everyChangedByteIsSurvived() {
         let whole = wire(inviteText)
         for place in whole.indices {
-            for byte in [0, 0x09, 0x0A, 0x0D, 0x20, 0x22, 0x25, 0x2C, 0x3A, 0x3B, 0x3C, 0x3E, 0x40, 0x5C, 0xFF] as [UInt8] {
+            for byte in [
+                0, 0x09, 0x0A, 0x0D, 0x20, 0x22, 0x25, 0x2C, 0x3A, 0x3B, 0x3C, 0x3E, 0x40, 0x5C, 0xFF,
+            ] as [UInt8] {
                 var bytes = whole
                 bytes[place] = byte
                 exercise(bytes)
@@ -80,12 +82,17 @@ import Testing
     @Test func endlessHeadersAndOversizeAreFaults() {
         let start = "INVITE sip:a@b SIP/2.0\n"
         #expect(
-            Scanned(wire(start + "X: " + String(repeating: "a", count: 65_000))).result == .faulty(.headerNotTerminated))
+            Scanned(wire(start + "X: " + String(repeating: "a", count: 65_000))).result
+                == .faulty(.headerNotTerminated))
         #expect(
-            Scanned(wire(start + String(repeating: "X:\n", count: 12_000))).result == .faulty(.headerNotTerminated))
+            Scanned(wire(start + String(repeating: "X:\n", count: 12_000))).result
+                == .faulty(.headerNotTerminated))
         #expect(
-            Scanned(wire(start + "X:" + String(repeating: "\n ", count: 16_000))).result == .faulty(.headerNotTerminated))
-        let large = Scanned(wire(inviteText.replacing("Content-Length: 4", with: "X: 1")) + [UInt8](repeating: 1, count: 70_000))
+            Scanned(wire(start + "X:" + String(repeating: "\n ", count: 16_000))).result
+                == .faulty(.headerNotTerminated))
+        let large = Scanned(
+            wire(inviteText.replacing("Content-Length: 4", with: "X: 1"))
+                + [UInt8](repeating: 1, count: 70_000))
         #expect(large.result == .faulty(.messageTooLarge))
         #expect(large.index.end == 65_535)
     }

@@ -74,7 +74,8 @@ let inviteText = """
     @Test(arguments: [
         ("v", HeaderID.via), ("F", .from), ("t", .to), ("I", .callID), ("m", .contact), ("l", .contentLength),
         ("c", .contentType), ("K", .supported), ("s", .other), ("e", .other), ("o", .other), ("r", .other),
-        ("b", .other), ("d", .other), ("u", .other), ("a", .other), ("x", .other), ("y", .other), ("n", .other),
+        ("b", .other), ("d", .other), ("u", .other), ("a", .other), ("x", .other), ("y", .other),
+        ("n", .other),
         ("j", .other), ("q", .other), ("Content-Lengths", .other), ("Content-Tyqe", .other), ("", .other),
         ("Proxy-Auxxorization", .other), ("Proxy-Auxxenticate", .other), ("viaa", .other), ("Fro", .other),
     ])
@@ -143,8 +144,10 @@ let inviteText = """
     }
 
     @Test(arguments: [
-        "", "\r\n\r\n", "\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "hello\r\n\r\n",
-        "INVITE sip:bob@biloxi.com SIP/2.0", "INVITE sip:bob@biloxi.com\r\n\r\n", "(INVITE) sip:a@b SIP/2.0\r\n\r\n",
+        "", "\r\n\r\n", "\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "hello\r\n\r\n",
+        "INVITE sip:bob@biloxi.com SIP/2.0", "INVITE sip:bob@biloxi.com\r\n\r\n",
+        "(INVITE) sip:a@b SIP/2.0\r\n\r\n",
         "\u{1}\u{1}\0\u{8}!\u{12}\u{A4}B\r\n", " INVITE sip:a@b SIP/2.0\r\n\r\n", "SIP/2.0", "SIP/2.0 200 OK",
     ])
     func dropsWhatIsNotSIP(text: String) {

@@ -28,6 +28,6 @@ package enum WorkerMain {
             arena.memory.load(0, as: ArenaHeader.self).layoutHash == StateLayout.hash
         else { return nil }
         let state = SharedState(attaching: arena.memory)
-        return try? WorkerProcess(state: state, index: index, keys: Keys(memory: keyArena.memory))
+        return try? WorkerProcess(state: state, index: index, keys: Keys(memory: keyArena.memory), descriptors: .inherited)
     }
 }

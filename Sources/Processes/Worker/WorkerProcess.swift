@@ -31,6 +31,7 @@ struct WorkerProcess: ~Copyable {
     let line: ByteWriter
     var malformedLimit = RateLimit(perSecond: 5)
     private var nextOwnMail = 0
+    private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
     private let mail: MailSender
     private var poller: Poller
@@ -38,7 +39,7 @@ struct WorkerProcess: ~Copyable {
     /// Places of the in-flight array that the last receive may have filled.
     private var received = 0
 
-    init(state: SharedState, index: Int, keys: Keys) throws(SystemError) {
+    init(state: SharedState, index: Int, keys: Keys, descriptors: WorkerDescriptors) throws(SystemError) {
         self.state = state
         self.index = index
         self.keys = keys
@@ -56,14 +57,13 @@ struct WorkerProcess: ~Copyable {
         let lineBytes = 4096
         line = unsafe ByteWriter(
             unsafe: UnsafeMutableRawPointer.allocate(byteCount: lineBytes, alignment: 8), capacity: lineBytes)
-        var sockets = InlineArray<16, Int32>(repeating: -1)
-        for listener in 0..<Int(snapshot.listenerCount) { sockets[listener] = ChildDescriptors.listener(listener) }
         let poller = try Poller()
-        try poller.add(ChildDescriptors.mailbox, token: 0)
+        try poller.add(descriptors.mailbox, token: 0)
         for peer in [.locator, .logger] + (0..<workers).map({ ProcessID.worker($0) }) where peer.index != index + 4 {
-            try poller.add(ChildDescriptors.mailbox(of: peer), token: UInt64(peer.rawValue), [])
+            try poller.add(descriptors.peers[peer.index], token: UInt64(peer.rawValue), [])
         }
-        sender = DatagramSender(memory: state.memory, sockets: sockets)
+        self.descriptors = descriptors
+        sender = DatagramSender(memory: state.memory, sockets: descriptors.sockets)
         mail = MailSender(state: state, process: .worker(index))
         self.poller = poller
     }
@@ -79,7 +79,7 @@ struct WorkerProcess: ~Copyable {
                 let ready = poller.event(event)
                 if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
             }
-            received = MailReceiver.receive(from: ChildDescriptors.mailbox, into: turn)
+            received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
             handleTurn()
         }
     }
@@ -167,7 +167,7 @@ struct WorkerProcess: ~Copyable {
         // The slots change hands in any case: what is still ours after this is given back.
         mail.handOver(ring, to: receiver)
         if isBlocked[receiver.index] { return }
-        let number = ChildDescriptors.mailbox(of: receiver)
+        let number = descriptors.peers[receiver.index]
         if !mail.flush(ring, to: receiver, descriptor: number) {
             isBlocked[receiver.index] = true
             do { try poller.change(number, token: UInt64(receiver.index), .writable) } catch { preconditionFailure() }
@@ -175,7 +175,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     private mutating func resume(_ receiver: ProcessID) {
-        let number = ChildDescriptors.mailbox(of: receiver)
+        let number = descriptors.peers[receiver.index]
         isBlocked[receiver.index] = false
         do { try poller.change(number, token: UInt64(receiver.index), []) } catch { preconditionFailure() }
         flushRing(receiver)
@@ -262,5 +262,24 @@ struct WorkerSettings: BitwiseCopyable {
         minExpires = Int(snapshot.minExpires)
         transactions = Int(snapshot.transactionsPerWorker)
         logCalls = Int(snapshot.logCalls)
+    }
+}
+
+/// The descriptors a worker lives by: those it inherits, or a test's.
+struct WorkerDescriptors: BitwiseCopyable {
+    var mailbox: Int32
+    /// Writing ends of the others' mailboxes, by process number.
+    var peers: InlineArray<68, Int32>
+    var sockets: InlineArray<16, Int32>
+
+    /// By the numbers of `ChildDescriptors`.
+    static var inherited: WorkerDescriptors {
+        var descriptors = WorkerDescriptors(
+            mailbox: ChildDescriptors.mailbox, peers: .init(repeating: -1), sockets: .init(repeating: -1))
+        for process in 0..<ProcessID.limit {
+            descriptors.peers[process] = ChildDescriptors.mailbox(of: ProcessID(rawValue: UInt8(process)))
+        }
+        for listener in 0..<16 { descriptors.sockets[listener] = ChildDescriptors.listener(listener) }
+        return descriptors
     }
 }

@@ -1,5 +1,5 @@
-/// A stretch of a message: offset and count in bytes. Messages are at most 65,535 bytes long, so four bytes do, and
-/// the range stays valid wherever the message is copied or mapped.
+/// A stretch of a message: offset and count in bytes. Messages are at most 65,535 bytes long, so four bytes
+/// do, and the range stays valid wherever the message is copied or mapped.
 ///
 ///     offset of the first byte ─┐        ┌─ end = offset + count
 ///     INVITE sip:bob@example.org SIP/2.0
@@ -26,7 +26,8 @@ package struct ByteRange: BitwiseCopyable, Equatable, Sendable {
     @inline(__always) package var start: Int { Int(offset) }
     @inline(__always) package var end: Int { Int(offset) &+ Int(count) }
 
-    /// True where the range lies in `bytes` and each offset in it fits 16 bits: asked before anything is parsed.
+    /// True where the range lies in `bytes` and each offset in it fits 16 bits: asked before anything is
+    /// parsed.
     @inline(__always)
     func lies(in bytes: Span<UInt8>) -> Bool { end <= bytes.count && end <= 0xFFFF }
 }

@@ -23,7 +23,8 @@ enum Ascii {
     static let closeBracket: UInt8 = 0x5D
 }
 
-/// A set of ASCII characters as two words of bits: one shift instead of a table look-up or a chain of comparisons.
+/// A set of ASCII characters as two words of bits: one shift instead of a table look-up or a chain of
+/// comparisons.
 struct CharacterSet {
     private let low: UInt64
     private let high: UInt64
@@ -66,7 +67,9 @@ extension UInt8 {
     /// SP or HTAB.
     @inline(__always) var isBlank: Bool { self == 0x20 || self == 0x09 }
     /// SP, HTAB, and CR and LF, which inside a value can only be a fold.
-    @inline(__always) var isWhitespace: Bool { self <= 0x20 && (1 << UInt64(self)) & (0x1_0000_2600 as UInt64) != 0 }
+    @inline(__always) var isWhitespace: Bool {
+        self <= 0x20 && (1 << UInt64(self)) & (0x1_0000_2600 as UInt64) != 0
+    }
 
     @inline(__always) var hexadecimalValue: UInt8? {
         switch self {
@@ -115,7 +118,9 @@ extension Span<UInt8> {
     package func matches(_ range: ByteRange, _ text: StaticString) -> Bool {
         guard text.utf8CodeUnitCount == Int(range.count) else { return false }
         let start = range.start
-        for index in 0..<Int(range.count) where unsafe self[start &+ index] != text.utf8Start[index] { return false }
+        for index in 0..<Int(range.count) where unsafe self[start &+ index] != text.utf8Start[index] {
+            return false
+        }
         return true
     }
 
@@ -130,7 +135,8 @@ extension Span<UInt8> {
     }
 }
 
-/// A decimal number without sign; nil where the range is empty, holds anything but digits, or exceeds 64 bits.
+/// A decimal number without sign; nil where the range is empty, holds anything but digits, or exceeds 64
+/// bits.
 package func parseDecimal(_ bytes: Span<UInt8>, _ range: ByteRange) -> UInt64? {
     guard !range.isEmpty else { return nil }
     var value: UInt64 = 0

@@ -15,7 +15,8 @@ package enum Fault: UInt8, CaseIterable, Equatable, Sendable {
     case missingVia, missingFrom, missingTo, missingCallID, missingCSeq
     case badVia, badFrom, badTo, badCallID, badCSeq, badMaxForwards, badContentLength
     case methodMismatch, bodyTooShort
-    case duplicateFrom, duplicateTo, duplicateCallID, duplicateCSeq, duplicateMaxForwards, duplicateContentLength
+    case duplicateFrom, duplicateTo, duplicateCallID, duplicateCSeq, duplicateMaxForwards,
+        duplicateContentLength
 
     /// The status of the answer: 400, or 505 and 513 where RFC 3261 §21 has a code of its own.
     package var status: UInt16 {

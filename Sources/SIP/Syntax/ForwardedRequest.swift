@@ -1,10 +1,10 @@
 import Platform
 
-/// Builds the request that goes on to the next hop (RFC 3261 §16.6) by editing the one that came: what no edit touches
-/// is copied byte for byte, unknown header fields, their order, folds and the body included.
+/// Builds the request that goes on to the next hop (RFC 3261 §16.6) by editing the one that came: what no
+/// edit touches is copied byte for byte, unknown header fields, their order, folds and the body included.
 ///
-///     INVITE sip:bob@example.org SIP/2.0      start line: written anew, with another Request-URI if there is one
-///     ↳ Via: our own                          before the first Via (with Max-Forwards, where the request had none)
+///     INVITE sip:bob@example.org SIP/2.0      start line: written anew, perhaps with another Request-URI
+///     ↳ Via: our own                          before the first Via (and Max-Forwards, where there was none)
 ///     Via: …;rport=4711;received=…            the previous hop's, stamped
 ///     ↳ Record-Route: our own                 before the first Record-Route, else behind the Vias
 ///     Route: <sip:us;lr>                      leading values removed
@@ -82,7 +82,8 @@ package enum ForwardedRequest {
         writer.append(bytes, from: place, to: Int(index.end))
     }
 
-    /// Before the first Record-Route line; where there is none, behind the Via lines that come together with the first.
+    /// Before the first Record-Route line; where there is none, behind the Via lines that come together with
+    /// the first.
     private static func recordRoutePlace(_ message: borrowing Message) -> Int {
         let index = message.index
         if index.has(.recordRoute) { return Int(index.first(.recordRoute).line) }
@@ -128,7 +129,8 @@ private struct PendingEdits {
     }
 }
 
-/// The stretches to leave out so that the first `count` Route values go: whole lines where none of their values stays.
+/// The stretches to leave out so that the first `count` Route values go: whole lines where none of their
+/// values stays.
 private struct RouteRemoval: ~Escapable {
     private var values: HeaderValues
     private var remaining: Int

@@ -1,10 +1,11 @@
 import Platform
 
-/// Builds the response that goes back to the previous hop: the one that came without its top Via value (RFC 3261
-/// §16.7 step 3), everything else byte for byte.
+/// Builds the response that goes back to the previous hop: the one that came without its top Via value (RFC
+/// 3261 §16.7 step 3), everything else byte for byte.
 package enum ForwardedResponse {
-    /// The stretch to leave out, so that the response can be sent from where it lies: send `index.start ..< from` and
-    /// `to ..< index.end`. The whole line where the top Via is alone in it, else up to the next value of the line.
+    /// The stretch to leave out, so that the response can be sent from where it lies: send `index.start ..<
+    /// from` and `to ..< index.end`. The whole line where the top Via is alone in it, else up to the next
+    /// value of the line.
     ///
     ///     Via: SIP/2.0/UDP us;branch=…, SIP/2.0/UDP them;branch=…  →  Via: SIP/2.0/UDP them;branch=…
     ///          └─────────── cut ────────┘

@@ -1,6 +1,7 @@
 /// The header fields that a proxy or registrar looks at; everything else is `other` and passes untouched.
 package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
-    case via, from, to, callID, cseq, maxForwards, route, recordRoute, contact, expires, contentLength, contentType
+    case via, from, to, callID, cseq, maxForwards, route, recordRoute, contact, expires, contentLength,
+        contentType
     case proxyRequire, require, supported, timestamp, path, minExpires, retryAfter, authorization
     case proxyAuthorization, wwwAuthenticate, proxyAuthenticate, date
     case other
@@ -36,8 +37,8 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         }
     }
 
-    /// The header field whose name, long or compact (IANA registry "SIP Parameters"), stands at `range`; letters of
-    /// either case alike. They are compared as words.
+    /// The header field whose name, long or compact (IANA registry "SIP Parameters"), stands at `range`;
+    /// letters of either case alike. They are compared as words.
     @inline(__always)
     package init(_ bytes: Span<UInt8>, _ range: ByteRange) {
         let count = Int(range.count)
@@ -105,7 +106,8 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         case 12:
             if isName("Max-Forwards") { return .maxForwards }
             return isName("Content-Type") ? .contentType : isName("Record-Route") ? .recordRoute : .other
-        case 13: return isName("Proxy-Require") ? .proxyRequire : isName("Authorization") ? .authorization : .other
+        case 13:
+            return isName("Proxy-Require") ? .proxyRequire : isName("Authorization") ? .authorization : .other
         case 14: return isName("Content-Length") ? .contentLength : .other
         case 16: return isName("WWW-Authenticate") ? .wwwAuthenticate : .other
         case 18:

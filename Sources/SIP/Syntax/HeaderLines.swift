@@ -67,14 +67,15 @@ struct RawLine: BitwiseCopyable {
 }
 
 extension RawLine {
-    /// A name that is no token is nobody's business here, so its line passes: the colon, or where the line ends.
+    /// A name that is no token is nobody's business here, so its line passes: the colon, or where the line
+    /// ends.
     private static func endOfOddName(_ bytes: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
         bytes.first(start, limit) { $0.lineEnd | $0.equal(Ascii.colon) }
     }
 }
 
-/// Walks over the header lines of a scanned message: all of them, or those of one name. Lines without a colon are
-/// left out. Reads each line again, for the index keeps only the first of each name.
+/// Walks over the header lines of a scanned message: all of them, or those of one name. Lines without a colon
+/// are left out. Reads each line again, for the index keeps only the first of each name.
 package struct HeaderLines: ~Escapable {
     private let bytes: Span<UInt8>
     private let wanted: HeaderID?

@@ -8,8 +8,8 @@ package struct HeaderValue: BitwiseCopyable {
     package var next: UInt16
 }
 
-/// Walks over the values of all lines of one name (RFC 3261 §7.3.1: several lines, or one with commas, mean the same).
-/// Commas in quoted strings and in `<…>` separate nothing; empty values are left out.
+/// Walks over the values of all lines of one name (RFC 3261 §7.3.1: several lines, or one with commas, mean
+/// the same). Commas in quoted strings and in `<…>` separate nothing; empty values are left out.
 package struct HeaderValues: ~Escapable {
     private let bytes: Span<UInt8>
     private var lines: HeaderLines
@@ -34,7 +34,9 @@ package struct HeaderValues: ~Escapable {
             let start = bytes.skippingWhitespace(position, end)
             let comma = HeaderValues.endOfValue(bytes, start, end)
             var following = comma
-            while following < end && (bytes[following] == Ascii.comma || bytes[following].isWhitespace) { following &+= 1 }
+            while following < end && (bytes[following] == Ascii.comma || bytes[following].isWhitespace) {
+                following &+= 1
+            }
             position = following < end ? following : 0
             let range = bytes.trimmed(start, comma)
             if range.isEmpty { continue }

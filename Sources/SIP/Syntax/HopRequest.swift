@@ -1,6 +1,7 @@
 import Platform
 
-/// The CANCEL for a request that we sent (RFC 3261 §9.1): it takes the same path and matches by the same branch.
+/// The CANCEL for a request that we sent (RFC 3261 §9.1): it takes the same path and matches by the same
+/// branch.
 package enum CancelRequest {
     /// - Parameter forwarded: the request as we sent it: our own Via is its top one.
     package static func write(forwarded: borrowing Message, to writer: inout ByteWriter) {
@@ -21,7 +22,8 @@ package enum AckRequest {
     }
 }
 
-/// What CANCEL and ACK have in common: Request-URI, top Via alone, Route, From, Call-ID and CSeq number of the request.
+/// What CANCEL and ACK have in common: Request-URI, top Via alone, Route, From, Call-ID and CSeq number of
+/// the request.
 private enum HopRequest {
     static func write(
         _ method: Method, forwarded: borrowing Message, toValue: Span<UInt8>, to writer: inout ByteWriter

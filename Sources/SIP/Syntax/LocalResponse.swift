@@ -65,7 +65,8 @@ package enum LocalResponse {
 }
 
 extension ByteWriter {
-    /// Appends the first line of that name with the name as we write it, folds resolved; nothing where there is none.
+    /// Appends the first line of that name with the name as we write it, folds resolved; nothing where there
+    /// is none.
     mutating func appendLine(_ id: HeaderID, of message: borrowing Message) {
         guard message.index.has(id) else { return }
         append(id.name)

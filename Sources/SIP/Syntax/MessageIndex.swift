@@ -16,8 +16,8 @@ package struct HeaderField: BitwiseCopyable, Equatable, Sendable {
     package init() {}
 }
 
-/// What one pass over a message found: offsets into its bytes, nothing of the bytes themselves. Lives beside them in
-/// a message slot of the shared memory, 338 bytes or so (a test keeps it below 400).
+/// What one pass over a message found: offsets into its bytes, nothing of the bytes themselves. Lives beside
+/// them in a message slot of the shared memory, 338 bytes or so (a test keeps it below 400).
 ///
 ///     start                headersOffset               headersEnd  bodyOffset      end
 ///       ↓                       ↓                           ↓         ↓             ↓
@@ -65,7 +65,8 @@ package struct MessageIndex: BitwiseCopyable, Sendable {
     package var whole: ByteRange { ByteRange(offset: start, count: length) }
     package var body: ByteRange { ByteRange(Int(bodyOffset), Int(end)) }
 
-    /// The first line of that name; its `count` is 0 where there is none. For `other`: the first of all those lines.
+    /// The first line of that name; its `count` is 0 where there is none. For `other`: the first of all those
+    /// lines.
     @inline(__always)
     package func first(_ id: HeaderID) -> HeaderField { fields[Int(id.rawValue)] }
 

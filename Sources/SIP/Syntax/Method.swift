@@ -1,5 +1,5 @@
-/// The methods that have a name of their own here; all others are `unknown` and pass as text (RFC 3261 §7.1: method
-/// names are case-sensitive).
+/// The methods that have a name of their own here; all others are `unknown` and pass as text (RFC 3261 §7.1:
+/// method names are case-sensitive).
 package enum Method: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     case unknown, invite, ack, bye, cancel, options, register, prack, update, info, message, refer
     case subscribe, notify, publish

@@ -15,8 +15,9 @@ package struct NameAddress: BitwiseCopyable, Sendable {
 
     package init() {}
 
-    /// The value in `range`, up to its end or a comma outside quotes and brackets; nil where the quotes or brackets
-    /// do not match, the display name has characters that need quotes, or the URI has white space or no scheme.
+    /// The value in `range`, up to its end or a comma outside quotes and brackets; nil where the quotes or
+    /// brackets do not match, the display name has characters that need quotes, or the URI has white space or
+    /// no scheme.
     package static func parse(_ bytes: Span<UInt8>, _ range: ByteRange) -> NameAddress? {
         guard range.lies(in: bytes) else { return nil }
         let end = range.end
@@ -37,7 +38,9 @@ package struct NameAddress: BitwiseCopyable, Sendable {
             guard bytes.first(Ascii.question, start, place) == place else { return nil }
         }
         let uriStart = address.uri.start
-        guard let colon = bytes.endOfScheme(uriStart, address.uri.end), colon &+ 1 < address.uri.end else { return nil }
+        guard let colon = bytes.endOfScheme(uriStart, address.uri.end), colon &+ 1 < address.uri.end else {
+            return nil
+        }
         return address.parseParameters(bytes, place, end) ? address : nil
     }
 
@@ -89,8 +92,8 @@ package struct NameAddress: BitwiseCopyable, Sendable {
 }
 
 extension Span<UInt8> {
-    /// Behind the URI at `start`: the first byte that ends it, `>`, white space, a control character, a quote, or (in
-    /// a bare URI the grammar forbids them) semicolon and comma.
+    /// Behind the URI at `start`: the first byte that ends it, `>`, white space, a control character, a
+    /// quote, or (in a bare URI the grammar forbids them) semicolon and comma.
     @inline(__always)
     fileprivate func endOfAddress(_ start: Int, _ end: Int, isEnclosed: Bool) -> Int {
         isEnclosed

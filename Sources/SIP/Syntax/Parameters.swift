@@ -11,8 +11,8 @@ package struct Parameter: BitwiseCopyable, Equatable {
     }
 }
 
-/// Walks over parameters of a header field value: `tag=1 ; lr ; text = "a;b"` (RFC 3261 §25.1 generic-param), without
-/// the first semicolon. Ends before a comma, which begins the next value of the header.
+/// Walks over parameters of a header field value: `tag=1 ; lr ; text = "a;b"` (RFC 3261 §25.1 generic-param),
+/// without the first semicolon. Ends before a comma, which begins the next value of the header.
 package struct Parameters: ~Escapable {
     private let bytes: Span<UInt8>
     private let end: Int

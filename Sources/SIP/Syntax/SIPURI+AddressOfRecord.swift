@@ -1,13 +1,14 @@
 import Platform
 
 extension SIPURI {
-    /// Writes the address of record in the one form that all equal ones share (RFC 3261 §10.3 step 5): `user@host`,
-    /// or `host` where there is no user; parameters, headers, password and port left out, the host in lower case.
+    /// Writes the address of record in the one form that all equal ones share (RFC 3261 §10.3 step 5):
+    /// `user@host`, or `host` where there is no user; parameters, headers, password and port left out, the
+    /// host in lower case.
     ///
     ///     SIP:%61lice;x=%40@AtLanTa.com:5060;lr  →  alice;x=%40@atlanta.com
     ///
-    /// Escapes of unreserved characters are resolved. Everything else that needs one is escaped in capitals, whether
-    /// it was or not, so that the form is stable: writing what was written gives the same again.
+    /// Escapes of unreserved characters are resolved. Everything else that needs one is escaped in capitals,
+    /// whether it was or not, so that the form is stable: writing what was written gives the same again.
     package func writeAddressOfRecord(_ bytes: Span<UInt8>, to writer: inout ByteWriter) {
         var characters = URICharacters(bytes, user)
         while let character = characters.next() {
@@ -28,5 +29,7 @@ extension SIPURI {
         for place in host.start..<host.end { writer.append(bytes[place].lowercased) }
     }
 
-    private static func capitalDigit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x37 }
+    private static func capitalDigit(_ nibble: UInt8) -> UInt8 {
+        nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x37
+    }
 }

@@ -1,5 +1,5 @@
-/// Reads a URI component character by character with escapes resolved where RFC 3261 §19.1.4 calls both forms equal:
-/// an escaped *reserved* character is not the same as the plain one, every other escaped character is.
+/// Reads a URI component character by character with escapes resolved where RFC 3261 §19.1.4 calls both forms
+/// equal: an escaped *reserved* character is not the same as the plain one, every other escaped character is.
 ///
 ///     %61lice → a l i c e        user%40x → u s e r (reserved @) x        v%41%25 → v A %
 struct URICharacters: ~Escapable {
@@ -45,7 +45,9 @@ struct URICharacters: ~Escapable {
             guard let a = first.next() else { return second.next() == nil }
             guard let b = second.next() else { return false }
             if a == b { continue }
-            guard ignoringCase, a.isEscaped == b.isEscaped, a.byte.lowercased == b.byte.lowercased else { return false }
+            guard ignoringCase, a.isEscaped == b.isEscaped, a.byte.lowercased == b.byte.lowercased else {
+                return false
+            }
         }
     }
 
@@ -56,7 +58,9 @@ struct URICharacters: ~Escapable {
         for index in 0..<text.utf8CodeUnitCount {
             // Inside the literal.
             let wanted = unsafe text.utf8Start[index]
-            guard let found = characters.next(), !found.isEscaped, found.byte.lowercased == wanted else { return false }
+            guard let found = characters.next(), !found.isEscaped, found.byte.lowercased == wanted else {
+                return false
+            }
         }
         return characters.next() == nil
     }
@@ -64,9 +68,9 @@ struct URICharacters: ~Escapable {
 
 /// Comparison of URIs after RFC 3261 §19.1.4; not transitive.
 ///
-/// Ours beyond the text: tel URIs and unknown schemes are compared with scheme and parameters without regard to case,
-/// the rest byte for byte; URIs with more than 64 parameters or headers are equal to nothing (the comparison is
-/// quadratic, and nobody sends such).
+/// Ours beyond the text: tel URIs and unknown schemes are compared with scheme and parameters without regard
+/// to case, the rest byte for byte; URIs with more than 64 parameters or headers are equal to nothing (the
+/// comparison is quadratic, and nobody sends such).
 extension SIPURI {
     private static let mostComponents = 64
 
@@ -102,9 +106,13 @@ extension SIPURI {
             while !isPresent, let (otherName, otherValue) = others.next() {
                 otherCount += 1
                 if otherCount > mostComponents { return false }
-                guard URICharacters.equal(aBytes, name, bBytes, otherName, ignoringCase: true) else { continue }
+                guard URICharacters.equal(aBytes, name, bBytes, otherName, ignoringCase: true) else {
+                    continue
+                }
                 isPresent = true
-                guard URICharacters.equal(aBytes, value, bBytes, otherValue, ignoringCase: true) else { return false }
+                guard URICharacters.equal(aBytes, value, bBytes, otherValue, ignoringCase: true) else {
+                    return false
+                }
             }
             if !isPresent && mustBeInBoth(aBytes, name) { return false }
         }

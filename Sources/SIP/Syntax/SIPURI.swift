@@ -1,4 +1,5 @@
-/// A URI as SIP messages carry it (RFC 3261 §19.1.1, tel: RFC 3966): ranges into the bytes it was parsed from.
+/// A URI as SIP messages carry it (RFC 3261 §19.1.1, tel: RFC 3966): ranges into the bytes it was parsed
+/// from.
 ///
 ///     sip:alice:secret@atlanta.example.com:5060;transport=tcp?subject=project
 ///     scheme user password    host         port  parameters    headers
@@ -27,8 +28,8 @@ package struct SIPURI: BitwiseCopyable, Sendable {
 
     package var isSIP: Bool { scheme == .sip || scheme == .sips }
 
-    /// Nil where `range` holds no URI: white space, control characters, `<>"`, a broken %-escape, no scheme, or (sip
-    /// and sips) no host or a bad port. Lenient with other characters that ought to be escaped.
+    /// Nil where `range` holds no URI: white space, control characters, `<>"`, a broken %-escape, no scheme,
+    /// or (sip and sips) no host or a bad port. Lenient with other characters that ought to be escaped.
     package static func parse(_ bytes: Span<UInt8>, _ range: ByteRange) -> SIPURI? {
         guard range.lies(in: bytes) else { return nil }
         let end = range.end
@@ -54,8 +55,8 @@ package struct SIPURI: BitwiseCopyable, Sendable {
         bytes.count <= 0xFFFF ? parse(bytes, bytes.wholeRange) : nil
     }
 
-    /// [user[:password]@]host[:port][;parameters][?headers]. An @ occurs unescaped only behind the userinfo, and
-    /// only there ; and ? belong to the user. `at` is `end` where there is no @.
+    /// [user[:password]@]host[:port][;parameters][?headers]. An @ occurs unescaped only behind the userinfo,
+    /// and only there ; and ? belong to the user. `at` is `end` where there is no @.
     @inline(__always)
     private mutating func parseAddress(_ bytes: Span<UInt8>, _ start: Int, _ at: Int, _ end: Int) -> Bool {
         var place = start
@@ -89,8 +90,8 @@ package struct SIPURI: BitwiseCopyable, Sendable {
         return place == end
     }
 
-    /// The URI parameter of that name, its value empty where it has none; nil where it is absent. Names are compared
-    /// without regard to case, escapes in them not resolved.
+    /// The URI parameter of that name, its value empty where it has none; nil where it is absent. Names are
+    /// compared without regard to case, escapes in them not resolved.
     package func parameter(named name: StaticString, _ bytes: Span<UInt8>) -> ByteRange? {
         var list = URIComponents(bytes, parameters, separator: Ascii.semicolon)
         while let (found, value) = list.next() {
@@ -168,8 +169,8 @@ extension Span<UInt8> {
         return place < end && self[place] == Ascii.colon ? place : nil
     }
 
-    /// Looks at each byte of a URI: nil where one may not stand there or an escape is broken, else the place of the
-    /// first @, `end` where there is none.
+    /// Looks at each byte of a URI: nil where one may not stand there or an escape is broken, else the place
+    /// of the first @, `end` where there is none.
     @inline(__always)
     func checkURI(_ start: Int, _ end: Int) -> Int? {
         var at = end

@@ -1,7 +1,9 @@
 extension ScanPass {
-    /// Checks a value that a proxy depends on. Wrong values in other header fields are left to those who read them.
+    /// Checks a value that a proxy depends on. Wrong values in other header fields are left to those who read
+    /// them.
     @inline(__always)
-    mutating func scanField(_ id: HeaderID, _ value: ByteRange, _ isFirst: Bool, _ index: inout MessageIndex) {
+    mutating func scanField(_ id: HeaderID, _ value: ByteRange, _ isFirst: Bool, _ index: inout MessageIndex)
+    {
         switch id {
         case .via:
             guard isFirst else { return }
@@ -15,7 +17,9 @@ extension ScanPass {
         case .callID:
             guard isFirst else { return note(.duplicateCallID) }
             index.callID = value
-            if value.isEmpty || bytes.first(value.start, value.end, { $0.blankOrControl }) < value.end { note(.badCallID) }
+            if value.isEmpty || bytes.first(value.start, value.end, { $0.blankOrControl }) < value.end {
+                note(.badCallID)
+            }
         case .cseq:
             guard isFirst else { return note(.duplicateCSeq) }
             if !scanCSeq(value, &index) { note(.badCSeq) }
@@ -42,8 +46,8 @@ extension ScanPass {
         }
     }
 
-    /// The tag of a From or To value, an empty range where it has none; nil where the value is broken. A comma is
-    /// no separator here, for there is but one value.
+    /// The tag of a From or To value, an empty range where it has none; nil where the value is broken. A
+    /// comma is no separator here, for there is but one value.
     @inline(__always)
     private func scanAddress(_ value: ByteRange) -> ByteRange? {
         guard let address = NameAddress.parse(bytes, value), Int(address.end) == value.end else { return nil }
@@ -55,7 +59,9 @@ extension ScanPass {
     private func scanCSeq(_ value: ByteRange, _ index: inout MessageIndex) -> Bool {
         var place = value.start
         while place < value.end && bytes[place].isDigit { place &+= 1 }
-        guard let number = parseDecimal(bytes, ByteRange(value.start, place)), number < 1 << 31 else { return false }
+        guard let number = parseDecimal(bytes, ByteRange(value.start, place)), number < 1 << 31 else {
+            return false
+        }
         let method = bytes.skippingWhitespace(place, value.end)
         guard method > place, method < value.end else { return false }
         place = method

@@ -6,7 +6,9 @@ extension ScanPass {
     @inline(__always)
     mutating func scanStartLine(_ index: inout MessageIndex) -> Bool {
         var start = 0
-        while start < limit && (bytes[start] == Ascii.carriageReturn || bytes[start] == Ascii.lineFeed) { start &+= 1 }
+        while start < limit && (bytes[start] == Ascii.carriageReturn || bytes[start] == Ascii.lineFeed) {
+            start &+= 1
+        }
         let end = bytes.first(start, limit) { $0.lineEnd }
         // A line that is cut off is none; shorter than "SIP/2.0 200" is none either.
         guard end &- start >= 11, end < limit else { return false }

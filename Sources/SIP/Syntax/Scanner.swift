@@ -1,9 +1,10 @@
-/// Reads a SIP message in one pass, without copying or allocating: the start line, each header line's name and
-/// extent, and the values that a proxy depends on. The body stays opaque.
+/// Reads a SIP message in one pass, without copying or allocating: the start line, each header line's name
+/// and extent, and the values that a proxy depends on. The body stays opaque.
 package enum Scanner {
     /// Scans a datagram, or one framed message of a stream.
     ///
-    /// - Parameter index: overwritten; on a fault it holds all that could be read, so that an answer can be built.
+    /// - Parameter index: overwritten; on a fault it holds all that could be read, so that an answer can be
+    ///   built.
     /// - Returns: with several faults, the first; what is missing is noticed last.
     package static func scan(_ bytes: Span<UInt8>, into index: inout MessageIndex) -> ScanResult {
         index = MessageIndex()

@@ -1,6 +1,6 @@
 extension Via {
-    /// The first via-parm in `range`; nil where it breaks the grammar of RFC 3261 §25.1 (white space may stand around
-    /// slashes, semicolons and equals signs, folds included).
+    /// The first via-parm in `range`; nil where it breaks the grammar of RFC 3261 §25.1 (white space may
+    /// stand around slashes, semicolons and equals signs, folds included).
     package static func parse(_ bytes: Span<UInt8>, _ range: ByteRange) -> Via? {
         guard range.lies(in: bytes) else { return nil }
         let end = range.end
@@ -36,11 +36,13 @@ extension Via {
         return via
     }
 
-    /// Behind "SIP / 2.0 /", where the transport stands. Name and version are not ours to judge: the start line is.
+    /// Behind "SIP / 2.0 /", where the transport stands. Name and version are not ours to judge: the start
+    /// line is.
     @inline(__always)
     private static func protocolEnd(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Int? {
         // As all but a few write it. Keys have letters in lower case.
-        if bytes.key(start, 8) == Word.key("sip/2.0/") && start &+ 8 < end && !bytes[start &+ 8].isWhitespace {
+        if bytes.key(start, 8) == Word.key("sip/2.0/") && start &+ 8 < end && !bytes[start &+ 8].isWhitespace
+        {
             return start &+ 8
         }
         var place = start
@@ -109,7 +111,9 @@ extension Span<UInt8> {
             while place < end {
                 let byte = self[place]
                 if byte == Ascii.closeBracket { return place &- start > 2 ? place &+ 1 : nil }
-                guard byte.hexadecimalValue != nil || byte == Ascii.colon || byte == Ascii.dot else { return nil }
+                guard byte.hexadecimalValue != nil || byte == Ascii.colon || byte == Ascii.dot else {
+                    return nil
+                }
                 place &+= 1
             }
             return nil

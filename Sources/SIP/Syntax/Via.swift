@@ -73,8 +73,8 @@ package struct Via: BitwiseCopyable, Sendable {
 }
 
 extension Message {
-    /// The via-parm below the top one: where a response goes on once the top one is removed (RFC 3261 §16.7 step 3).
-    /// Nil where there is none or it is broken.
+    /// The via-parm below the top one: where a response goes on once the top one is removed (RFC 3261 §16.7
+    /// step 3). Nil where there is none or it is broken.
     package func secondVia() -> Via? {
         let top = index.topVia
         guard !top.isEmpty else { return nil }

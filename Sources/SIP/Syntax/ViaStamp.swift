@@ -1,9 +1,9 @@
 import Platform
 
-/// What the receiver of a request notes in its top Via: where the request really came from (RFC 3261 §18.2.1), and
-/// the source port where rport asks for it (RFC 3581 §4).
+/// What the receiver of a request notes in its top Via: where the request really came from (RFC 3261
+/// §18.2.1), and the source port where rport asks for it (RFC 3581 §4).
 ///
-///     10.1.1.1:4540;rport;branch=z9hG4bKkjsh  →  10.1.1.1:4540;rport=9988;branch=z9hG4bKkjsh;received=192.0.2.1
+///     10.1.1.1:4540;rport;branch=z9hG4bKa  →  10.1.1.1:4540;rport=9988;branch=z9hG4bKa;received=192.0.2.1
 ///
 /// A received or rport value that the sender wrote itself is replaced: only ours is true.
 struct ViaStamp {
@@ -55,8 +55,9 @@ struct ViaStamp {
 }
 
 extension ByteWriter {
-    /// Appends the range; with `unfolding` each run of CR and LF in it becomes one space (RFC 3261 §7.3.1 calls both
-    /// the same), so that no line end of a peer, broken ones included, gets into a message of ours.
+    /// Appends the range; with `unfolding` each run of CR and LF in it becomes one space (RFC 3261 §7.3.1
+    /// calls both the same), so that no line end of a peer, broken ones included, gets into a message of
+    /// ours.
     mutating func append(_ bytes: Span<UInt8>, _ range: ByteRange, unfolding: Bool) {
         guard unfolding else { return append(bytes.slice(range)) }
         let end = range.end
@@ -67,7 +68,9 @@ extension ByteWriter {
             guard text < end else { return }
             append(Ascii.space)
             place = text
-            while place < end && (bytes[place] == Ascii.carriageReturn || bytes[place] == Ascii.lineFeed) { place &+= 1 }
+            while place < end && (bytes[place] == Ascii.carriageReturn || bytes[place] == Ascii.lineFeed) {
+                place &+= 1
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
-/// Eight bytes of a message at once: finds the next delimiter in a fraction of the time that a look at each byte
-/// takes. The byte at the lowest address is the lowest of the word.
+/// Eight bytes of a message at once: finds the next delimiter in a fraction of the time that a look at each
+/// byte takes. The byte at the lowest address is the lowest of the word.
 ///
-/// A mask has the highest bit of each byte that is meant. Masks of `equal` and `below` may have false bits above the
-/// lowest true one (a borrow runs upward), so only the lowest bit of their union counts, and that is exact.
+/// A mask has the highest bit of each byte that is meant. Masks of `equal` and `below` may have false bits
+/// above the lowest true one (a borrow runs upward), so only the lowest bit of their union counts, and that
+/// is exact.
 struct Word {
     let bits: UInt64
 
@@ -48,7 +49,8 @@ struct Word {
     @inline(__always) var parameterNameEnd: UInt64 {
         blankOrControl | within(Ascii.semicolon, Ascii.greater) | equal(Ascii.comma) | equal(Ascii.quote)
     }
-    /// What ends an unquoted value of a parameter: the same but =, which Base64 in unknown parameters ends with.
+    /// What ends an unquoted value of a parameter: the same but =, which Base64 in unknown parameters ends
+    /// with.
     @inline(__always) var parameterValueEnd: UInt64 {
         notInURI | equal(Ascii.semicolon) | equal(Ascii.comma)
     }
@@ -61,7 +63,8 @@ struct Word {
     /// With letters in lower case, and five other characters changed that no name has.
     @inline(__always) var lowercased: UInt64 { bits | Word.repeating(0x20) }
 
-    /// The first eight bytes of a literal, letters in lower case, zero beyond its end. Folded by the optimiser.
+    /// The first eight bytes of a literal, letters in lower case, zero beyond its end. Folded by the
+    /// optimiser.
     @inline(__always)
     static func key(_ text: StaticString) -> UInt64 {
         var key: UInt64 = 0
@@ -75,7 +78,9 @@ struct Word {
     static func key(_ text: StaticString, from offset: Int) -> UInt64 {
         var key: UInt64 = 0
         let count = Swift.min(text.utf8CodeUnitCount &- offset, 8)
-        for index in 0..<count { key |= unsafe UInt64(text.utf8Start[offset &+ index] | 0x20) << UInt64(index &* 8) }
+        for index in 0..<count {
+            key |= unsafe UInt64(text.utf8Start[offset &+ index] | 0x20) << UInt64(index &* 8)
+        }
         return key
     }
 }
@@ -90,7 +95,10 @@ extension Span<UInt8> {
     /// - Parameter place: at least 0, and eight bytes lie there: the caller has compared.
     @inline(__always)
     private func wholeWord(_ place: Int) -> Word {
-        Word(UInt64(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place, as: UInt64.self)))
+        Word(
+            UInt64(
+                littleEndian: unsafe bytes.unsafeLoadUnaligned(
+                    fromUncheckedByteOffset: place, as: UInt64.self)))
     }
 
     @inline(never)
@@ -104,7 +112,8 @@ extension Span<UInt8> {
         return Word(bits)
     }
 
-    /// The first `length` (at most 8) bytes at `place`, letters in lower case, zero beyond: to compare with `Word.key`.
+    /// The first `length` (at most 8) bytes at `place`, letters in lower case, zero beyond: to compare with
+    /// `Word.key`.
     @inline(__always)
     func key(_ place: Int, _ length: Int) -> UInt64 {
         word(place).lowercased & (length >= 8 ? ~0 : (1 &<< UInt64(length &* 8)) &- 1)
