@@ -18,16 +18,16 @@ package enum LocatorMain {
         guard cp_die_with_parent(masterPid) != 0 else { return 0 }
         // Who is reachable where is nobody else's business.
         umask(0o027)
-        do {
-            let arena = try Arena(attaching: Descriptor(owning: ChildDescriptors.arena))
-            let state = SharedState(attaching: arena.memory)
-            guard state.header.magic == ArenaHeader.magic else { return 70 }
-            var locator = try LocatorProcess(state: state)
-            // The mapping outlives everything that uses it.
-            locator.run()
-            withExtendedLifetime(arena) {}
-        } catch {
-            return 71
-        }
+        guard var locator = attach() else { return 70 }
+        locator.run()
+        return 0
+    }
+
+    /// The arena stays mapped until the process ends. Nil where it cannot be had.
+    private static func attach() -> LocatorProcess? {
+        guard let arena = try? Arena(attaching: Descriptor(owning: ChildDescriptors.arena)),
+            arena.memory.load(0, as: ArenaHeader.self).magic == ArenaHeader.magic
+        else { return nil }
+        return try? LocatorProcess(state: SharedState(attaching: arena.memory))
     }
 }

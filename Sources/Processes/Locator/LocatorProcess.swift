@@ -26,7 +26,14 @@ struct LocatorProcess: ~Copyable {
     private static let longestSettling = 500
 
     init(state: SharedState) throws(SystemError) {
-        self.state = state
+        let workers = Int(state.sizes.workers)
+        let poller = try Poller()
+        try poller.add(ChildDescriptors.mailbox, token: 0)
+        try poller.add(ChildDescriptors.mailbox(of: .logger), token: UInt64(ProcessID.logger.index), [])
+        for worker in 0..<workers {
+            let process = ProcessID.worker(worker)
+            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
+        }
         let snapshot = state.configuration.snapshot
         let store =
             snapshot.storeInMemory != 0
@@ -35,20 +42,14 @@ struct LocatorProcess: ~Copyable {
         service = LocationService(state: state, store: store, recovery: &found)
         recovery = found
         sender = MailSender(state: state, process: LocatorProcess.me)
-        workers = Int(state.sizes.workers)
         log = LogWriter(state: state, process: LocatorProcess.me, level: snapshot.logLevel)
-        poller = try Poller()
-        try poller.add(ChildDescriptors.mailbox, token: 0)
-        for process in peers {
-            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
-        }
+        self.state = state
+        self.workers = workers
+        self.poller = poller
     }
 
-    /// Whom the locator writes to.
-    private var peers: [ProcessID] { [.logger] + (0..<workers).map { .worker($0) } }
-
     /// What a predecessor left, then turns without end.
-    mutating func run() -> Never {
+    mutating func run() {
         recover()
         state.processes.setReady(true, LocatorProcess.me)
         while true {
