@@ -142,5 +142,6 @@ import Testing
         world.deliver(request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
         worker.run(turns: 1)
         #expect(try #require(caller.hear()).hasPrefix("SIP/2.0 480 "))
+        #expect(world.state.slots.inUse == 0)
     }
 }

@@ -90,12 +90,12 @@ final class World {
         var header = SlotHeader()
         header.length = UInt32(bytes.count)
         header.peer = peer
+        state.slots.setHeader(header, slot.index)
         var index = MessageIndex()
         if case .faulty(let fault) = Scanner.scan(state.slots.bytes(slot.index), into: &index) {
             header.fault = fault.rawValue + 1
         }
         state.slots.setHeader(header, slot.index)
-        // A faulty message has its length only in the header.
         state.memory.store(index, at: state.slots.indexOffset(slot.index))
         var mail = Mail(index.isRequest ? .request : .response)
         mail.slot = slot

@@ -1,5 +1,5 @@
 /// A process of the service, by the number that indexes tables, mailboxes and descriptors.
-package struct ProcessID: BitwiseCopyable, Equatable, Sendable {
+package struct ProcessID: BitwiseCopyable, Hashable, Sendable {
     package let rawValue: UInt8
 
     package init(rawValue: UInt8) { self.rawValue = rawValue }
