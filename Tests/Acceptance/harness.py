@@ -117,6 +117,7 @@ class Sipfork:
         self.process = None
         self.notices = []
         self.checks_stop = True
+        self.names_directories = True
 
     # Start and stop
 
@@ -137,8 +138,9 @@ class Sipfork:
         self.notify.bind(notify_path)
         environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "INVOCATION_ID")}
         environment["NOTIFY_SOCKET"] = notify_path
-        command = [DAEMON, *arguments, "--state-directory", self.state_directory]
-        command += ["--runtime-directory", self.runtime_directory]
+        command = [DAEMON, *arguments]
+        if self.names_directories:
+            command += ["--state-directory", self.state_directory, "--runtime-directory", self.runtime_directory]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=die_with_us)

@@ -250,6 +250,18 @@ def direct_target():
         alice.answer_of(request, 200)
 
 
+@test("who is not in access.relay-from gets 403 for domains that are not ours, and reaches our users")
+def no_open_relay():
+    with Sipfork({**FAST, "access": {"relay-from": ["192.0.2.0/24"]}}) as proxy, one_callee(proxy) as (alice, (bob,)):
+        for uri in (f"sip:anyone@{bob.host}:{bob.port}", "sip:anyone@elsewhere.example"):
+            alice.answer_of(alice.send(alice.request("MESSAGE", uri)), 403)
+        bob.silent(0.1)
+        request = alice.send(alice.request("MESSAGE", bob.aor))
+        bob.answer(bob.expect("MESSAGE"), 200)
+        alice.answer_of(request, 200)
+        hang_up(*establish(alice, bob))
+
+
 @test("a request that comes back to the proxy (a loop) ends in 482 or 483, never in a storm")
 def loop():
     with Sipfork(FAST) as proxy, UA("alice", proxy.prefix + "2", proxy.address) as alice:

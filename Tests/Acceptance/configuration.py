@@ -1,0 +1,214 @@
+"""The command line and the configuration file: what is accepted, what is refused and in which words."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+
+from harness import DAEMON, ROOT, Sipfork, network
+from testing import contains, equal, test, true
+from ua import UA
+
+EX_CONFIG = 78
+
+
+def daemon(*arguments, text=None, environment=None):
+    """Runs sipforkd to its end, "FILE" in the arguments being a file with `text`; gives (status, output)."""
+    directory = tempfile.mkdtemp(prefix="sipfork-")
+    try:
+        path = os.path.join(directory, "sipfork.toml")
+        if text is not None:
+            with open(path, "w") as file:
+                file.write(text)
+        command = [DAEMON, *(path if argument == "FILE" else argument for argument in arguments)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})})
+        return done.returncode, done.stdout + done.stderr
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+GOOD = """
+[server]
+domains = ["example.org", "example.net"]
+listen = ["udp:127.0.0.1:45060"]
+mode = "stateful"
+workers = 3
+record-route = true
+
+[timers]
+t1 = 500   # milliseconds
+c = 185000
+
+[registrar]
+enabled = true
+min-expires = 60
+store = "memory"
+
+[log]
+level = "debug"
+calls = "all"
+"""
+
+
+@test("-t accepts a good file, an empty one, and the shipped one; it prints nothing and starts nothing")
+def accepted():
+    for text in (GOOD, "", "# nothing\n"):
+        equal(daemon("-t", "-c", "FILE", text=text), (0, ""), "exit status and output of -t")
+    shipped = os.path.join(ROOT, "packaging", "sipfork.toml")
+    status, output = daemon("-t", "-c", shipped)
+    equal(status, 0, f"exit status of -t for {shipped} ({output})")
+
+
+# The file, the place of the fault (line, column), and words that the message must have.
+REFUSED = [
+    ("[server]\ndomain = [\"example.org\"]\n", (2, 1), ["domain", "server.domains"]),
+    ("[server]\nworkres = 2\n", (2, 1), ["workres", "server.workers"]),
+    ("[registrar]\nenabled = true\n  min-expire = 60\n", (3, 3), ["min-expire", "registrar.min-expires"]),
+    ("[sever]\nworkers = 2\n", (1, 1), ["sever", "server"]),
+    ("[server]\nworkers = \"two\"\n", (2, 11), ["server.workers", "integer"]),
+    ("[server]\nworkers = -1\n", (2, 11), ["server.workers", "-1"]),
+    ("[server]\nworkers = 1.5\n", (2, 11), ["server.workers"]),
+    ("[server]\nrecord-route = \"yes\"\n", (2, 16), ["server.record-route", "true"]),
+    ("[server]\ndomains = \"example.org\"\n", (2, 11), ["server.domains", "array"]),
+    ("[server]\nlisten = [\"udp:127.0.0.1:99999\"]\n", (2, None), ["listen", "99999"]),
+    ("[server]\nlisten = [\"udp:nowhere:5060\"]\n", (2, None), ["listen", "nowhere"]),
+    ("[server]\nmode = \"statefull\"\n", (2, 8), ["server.mode", "stateful"]),
+    ("[registrar]\nstore = \"mysql\"\n", (2, 9), ["registrar.store", "sqlite", "memory"]),
+    ("[registrar]\nmin-expires = 3601\n", (2, 15), ["registrar.min-expires", "3600"]),
+    ("[log]\nlevel = \"loud\"\n", (2, 9), ["log.level", "loud"]),
+    ("[server]\nworkers = \n", (2, None), []),
+    ("[server\nworkers = 2\n", (1, None), []),
+    ("[server]\nworkers = 2\nworkers = 3\n", (3, None), []),
+]
+
+
+@test("an unknown key, a wrong type, a bad value: file:line:column, what was expected, the nearest name")
+def refused():
+    for text, (line, column), words in REFUSED:
+        status, output = daemon("-t", "-c", "FILE", text=text)
+        equal(status, EX_CONFIG, f"exit status for {text!r} ({output})")
+        place = re.search(r"sipfork\.toml:(\d+):(\d+): ", output)
+        true(place, f"file:line:column in {output!r} for {text!r}")
+        equal(int(place.group(1)), line, f"line for {text!r} ({output})")
+        if column:
+            equal(int(place.group(2)), column, f"column for {text!r} ({output})")
+        for word in words:
+            contains(output, word, f"what is said of {text!r}")
+
+
+@test("all that is wrong is listed at once")
+def all_listed():
+    status, output = daemon("-t", "-c", "FILE", text="[server]\nworkres = 2\nmode = 7\n[log]\nlevel = \"loud\"\n")
+    equal(status, EX_CONFIG, "exit status")
+    for place in ("sipfork.toml:2:", "sipfork.toml:3:", "sipfork.toml:5:"):
+        contains(output, place, "diagnostics")
+
+
+@test("a start with a bad file exits with 78, as -t does, with the same words")
+def bad_start():
+    text = REFUSED[0][0]
+    with_directory = ["--state-directory", "/nonexistent", "--runtime-directory", "/nonexistent"]
+    status, output = daemon("-c", "FILE", *with_directory, text=text)
+    equal(status, EX_CONFIG, f"exit status ({output})")
+    contains(output, "sipfork.toml:2:1: ", "what it says")
+
+
+@test("a missing file, an unknown option, a bad --listen: 78 and the reason")
+def bad_command_line():
+    for arguments, word in (
+            (("-t", "-c", "/nonexistent/sipfork.toml"), "/nonexistent/sipfork.toml"),
+            (("-t", "--no-such-option"), "--no-such-option"), (("-t", "--listen", "udp:127.0.0.1"), "127.0.0.1"),
+            (("-t", "--listen"), "--listen")):
+        status, output = daemon(*arguments)
+        equal(status, EX_CONFIG, f"exit status of {arguments} ({output})")
+        contains(output, word, f"what {arguments} says")
+
+
+@test("a small timer c is accepted with a warning")
+def warning():
+    status, output = daemon("-t", "-c", "FILE", text="[timers]\nc = 1000\n")
+    equal(status, 0, "exit status")
+    contains(output, "sipfork.toml:2:5: ", "the warning")
+
+
+@test("--domain and --listen without a file: it runs on defaults, for several domains and addresses")
+def flags():
+    prefix = network()
+    arguments = ["--domain", "one.example", "--domain", "two.example"]
+    arguments += ["--listen", f"udp:{prefix}1:5060", "--listen", f"udp:{prefix}9:5070"]
+    with Sipfork(prefix=prefix, arguments=arguments):
+        for domain in ("one.example", "two.example"):
+            for address in ((prefix + "1", 5060), (prefix + "9", 5070)):
+                with UA("bob", prefix + "10", address, domain=domain) as bob:
+                    bob.register()
+                    request = bob.send(bob.request("OPTIONS", f"sip:bob@{domain}"))
+                    seen = bob.expect("OPTIONS")
+                    bob.answer(seen, 200)
+                    bob.answer_of(request, 200)
+
+
+@test("flags win over the file")
+def flags_win():
+    prefix = network()
+    directory = tempfile.mkdtemp(prefix="sipfork-")
+    try:
+        path = os.path.join(directory, "sipfork.toml")
+        with open(path, "w") as file:
+            file.write(f"[server]\ndomains = [\"file.example\"]\nlisten = [\"udp:{prefix}77:5060\"]\n")
+        arguments = ["-c", path, "--domain", "flag.example", "--listen", f"udp:{prefix}1:5060"]
+        with Sipfork(prefix=prefix, arguments=arguments) as proxy:
+            with UA("bob", prefix + "10", proxy.address, domain="flag.example") as bob:
+                bob.register()
+            with UA("bob", prefix + "11", (prefix + "77", 5060)) as bob:
+                bob.socket.connect((prefix + "77", 5060))
+                bob.socket.send(b"OPTIONS sip:x SIP/2.0\r\n\r\n")
+                try:
+                    bob.socket.settimeout(1)
+                    bob.socket.recv(1000)
+                    raise AssertionError("somebody answers on the file's address")
+                except ConnectionRefusedError:
+                    pass
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@test("STATE_DIRECTORY and RUNTIME_DIRECTORY are honoured")
+def environment():
+    directory = tempfile.mkdtemp(prefix="sipfork-")
+    state, runtime = os.path.join(directory, "s"), os.path.join(directory, "r")
+    try:
+        for path in (state, runtime):
+            os.mkdir(path)
+        os.environ["STATE_DIRECTORY"], os.environ["RUNTIME_DIRECTORY"] = state, runtime
+        prefix = network()
+        proxy = Sipfork(prefix=prefix, arguments=["--domain", "example.org", "--listen", f"udp:{prefix}1:5060"])
+        proxy.names_directories = False
+        proxy.socket_path = os.path.join(runtime, "control.sock")
+        with proxy:
+            equal(proxy.status()["pid"], proxy.process.pid, "pid in status")
+            true(os.path.exists(os.path.join(state, "location.db")), "location.db is in STATE_DIRECTORY")
+            mode = os.stat(proxy.socket_path).st_mode & 0o777
+            equal(oct(mode), oct(0o660), "mode of control.sock")
+    finally:
+        del os.environ["STATE_DIRECTORY"], os.environ["RUNTIME_DIRECTORY"]
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@test("an address that is taken: exit 1, and the message names the address")
+def address_taken():
+    prefix = network()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind((prefix + "1", 5060))
+        directory = tempfile.mkdtemp(prefix="sipfork-")
+        try:
+            status, output = daemon(
+                "--domain", "example.org", "--listen", f"udp:{prefix}1:5060", "--state-directory", directory,
+                "--runtime-directory", directory)
+            equal(status, 1, f"exit status ({output})")
+            contains(output, "Address already in use", "what it says")
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
