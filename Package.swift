@@ -96,7 +96,7 @@ let package = Package(
         tests("Transaction", ["Platform"]),
         tests("Proxy", ["Syntax", "Transaction", "SharedState", "Platform"]),
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
-        tests("Worker", ["Mailbox", "Platform", "SharedMemory", "SharedState", "Syntax"]),
+        tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
     ],
     cxxLanguageStandard: .cxx17

@@ -79,13 +79,16 @@ struct WorkerProcess: ~Copyable {
                 let ready = poller.event(event)
                 if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
             }
-            received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
+            receive()
             handleTurn()
         }
     }
 
+    /// Takes what has arrived into the in-flight array.
+    mutating func receive() { received = MailReceiver.receive(from: descriptors.mailbox, into: turn) }
+
     /// Design §5.2: flush a committed turn again, or take back an uncommitted one and do it again.
-    private mutating func recover() {
+    mutating func recover() {
         now = Clock.milliseconds()
         let found = turn.recover()
         received = Turn.inFlightCapacity
@@ -93,8 +96,16 @@ struct WorkerProcess: ~Copyable {
         handleTurn()
     }
 
-    /// One or more turns: handles what is in flight and what is due, commits whenever the logs fill.
+    /// One or more turns: handles what is in flight and what is due.
     private mutating func handleTurn() {
+        work()
+        commit()
+        if received > 0 { turn.clearInFlight(received: received) }
+        received = 0
+    }
+
+    /// All of a turn but its commit; commits before that whenever the logs fill.
+    mutating func work() {
         begin()
         while let next = turn.next() {
             if turn.isFilling {
@@ -123,9 +134,6 @@ struct WorkerProcess: ~Copyable {
             expire(due)
             handleOwnMail()
         }
-        commit()
-        if received > 0 { turn.clearInFlight(received: received) }
-        received = 0
     }
 
     private mutating func begin() {

@@ -1,0 +1,165 @@
+import Glibc
+import Mailbox
+import Platform
+import Proxy
+import SharedMemory
+import SharedState
+import Syntax
+
+@testable import Worker
+
+/// A worker's surroundings in one process: arena, keys, mailboxes, one listener, and what a master does.
+final class World {
+    let state: SharedState
+    let keys: Keys
+    private let arena: Arena
+    private let keyArena: Arena
+    /// Writing end of each worker's mailbox, and of logger and locator.
+    private var boxes: [ProcessID: (reading: Int32, writing: Int32)] = [:]
+    private let listener: Int32
+    let listenerAddress: SocketAddress
+
+    init(workers: Int = 2, maxTransactions: Int = 1000, t1: UInt32 = 500) throws {
+        let sizes = ArenaSizes(workers: workers, transactions: maxTransactions, bindings: 100)
+        arena = try Arena(name: "world", size: SharedState.bytes(sizes))
+        keyArena = try Arena(name: "world-keys", size: Keys.bytes)
+        try Keys.generate(in: keyArena.memory)
+        keys = Keys(memory: keyArena.memory)
+        state = SharedState(memory: arena.memory, sizes: sizes)
+        state.setHeader(ArenaHeader(layoutHash: StateLayout.hash, sizes: sizes))
+        state.slots.initialize()
+        try state.locations.initialize()
+        let socket = World.socket()
+        listener = socket.number
+        listenerAddress = socket.address
+        var snapshot = ConfigurationSnapshot()
+        snapshot.workers = UInt32(workers)
+        snapshot.listenerCount = 1
+        snapshot.listeners[0] = listenerAddress
+        snapshot.advertised[0] = listenerAddress
+        snapshot.transactionsPerWorker = UInt64(maxTransactions / workers)
+        snapshot.t1 = t1
+        _ = snapshot.addDomain("example.org")
+        state.configuration.publish(snapshot)
+        for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
+        for process in [.logger, .locator] + (0..<workers).map({ ProcessID.worker($0) }) {
+            boxes[process] = try Mailbox().takeEnds()
+        }
+    }
+
+    deinit {
+        for (_, ends) in boxes {
+            close(ends.reading)
+            close(ends.writing)
+        }
+        close(listener)
+    }
+
+    /// A UDP socket on a free port of loopback, with a receive timeout.
+    static func socket() -> (number: Int32, address: SocketAddress) {
+        let number = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+        var address = SocketAddress(ipv4: 0x7F00_0001, port: 0)
+        _ = unsafe withUnsafeBytes(of: &address) {
+            unsafe bind(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
+        }
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        unsafe withUnsafeMutableBytes(of: &storage) {
+            _ = unsafe getsockname(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+        }
+        var limit = timeval(tv_sec: 0, tv_usec: 300_000)
+        unsafe setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        return (number, SocketAddress(storage))
+    }
+
+    func worker(_ index: Int) throws -> WorkerProcess {
+        var descriptors = WorkerDescriptors(
+            mailbox: boxes[.worker(index)]!.reading, peers: .init(repeating: -1), sockets: .init(repeating: -1))
+        for (process, ends) in boxes { descriptors.peers[process.index] = ends.writing }
+        descriptors.sockets[0] = listener
+        return try WorkerProcess(state: state, index: index, keys: keys, descriptors: descriptors)
+    }
+
+    /// What the master does with a datagram: slot, scan, mail to `worker`.
+    func deliver(_ text: String, from peer: SocketAddress, to worker: Int) {
+        let bytes = Array(text.utf8)
+        let free = (0..<state.slots.count).first { state.slots.isFree($0) }!
+        let slot = state.slots.take(free)
+        var writer = state.memory.writer(state.slots.bytesOffset(slot.index), capacity: Slots.smallCapacity)
+        writer.append(bytes.span)
+        var header = SlotHeader()
+        header.length = UInt32(bytes.count)
+        header.peer = peer
+        var index = MessageIndex()
+        if case .faulty(let fault) = Scanner.scan(state.slots.bytes(slot.index), into: &index) {
+            header.fault = fault.rawValue + 1
+        }
+        state.slots.setHeader(header, slot.index)
+        // A faulty message has its length only in the header.
+        state.memory.store(index, at: state.slots.indexOffset(slot.index))
+        var mail = Mail(index.isRequest ? .request : .response)
+        mail.slot = slot
+        if !index.isRequest, let branch = Branch(Message(state.slots.bytes(slot.index), index).branch) {
+            mail.transaction = branch.transaction
+            mail.fork = branch.fork
+            mail.attempt = branch.attempt
+        }
+        let ring = state.masterRing(to: .worker(worker))
+        precondition(ring.append(mail))
+        let sender = MailSender(state: state, process: .master)
+        precondition(sender.flush(ring, to: .worker(worker), descriptor: boxes[.worker(worker)]!.writing))
+    }
+}
+
+/// A phone: a socket that says and hears text.
+final class Phone {
+    let number: Int32
+    let address: SocketAddress
+
+    init() { (number, address) = World.socket() }
+    deinit { close(number) }
+
+    /// The next datagram, nil where none comes within the socket's timeout.
+    func hear() -> String? {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        let count = unsafe buffer.withUnsafeMutableBytes { unsafe recv(number, $0.baseAddress!, $0.count, 0) }
+        return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
+    }
+
+    /// True where nothing has come up to now.
+    var isSilent: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(number, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK)) < 0
+    }
+}
+
+/// A request of `phone` to `uri`.
+func request(
+    _ method: String, _ uri: String, from phone: Phone, branch: String, callID: String = "call-1", cseq: Int = 1,
+    extra: String = "", toTag: String? = nil
+) -> String {
+    """
+    \(method) \(uri) SIP/2.0\r
+    Via: SIP/2.0/UDP \(phone.address.text);branch=z9hG4bK\(branch)\r
+    \(extra)From: <sip:alice@example.org>;tag=a1\r
+    To: <sip:bob@example.org>\(toTag.map { ";tag=\($0)" } ?? "")\r
+    Call-ID: \(callID)\r
+    CSeq: \(cseq) \(method)\r
+    Max-Forwards: 70\r
+    Content-Length: 0\r
+    \r
+
+    """
+}
+
+/// The answer of a phone to `request`.
+func response(_ status: Int, to request: String) -> String {
+    var lines = ["SIP/2.0 \(status) Whatever"]
+    for line in request.split(separator: "\r\n") {
+        let name = line.prefix(while: { $0 != ":" }).lowercased()
+        if ["via", "from", "call-id", "cseq", "record-route"].contains(name) { lines.append(String(line)) }
+        if name == "to" { lines.append(line.contains("tag=") ? String(line) : line + ";tag=b1") }
+    }
+    lines.append("Content-Length: 0")
+    return lines.joined(separator: "\r\n") + "\r\n\r\n"
+}
