@@ -61,16 +61,19 @@ private final class Fixture {
     func request(
         _ user: String, _ lines: [String], callID: String = "c@h", cseq: Int = 1, worker: Int = 0
     ) -> Mail {
-        let text = (["REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:\(user)@h>;tag=1",
-            "To: <sip:\(user)@h>", "Call-ID: \(callID)", "CSeq: \(cseq) REGISTER",
-        ] + lines + ["", ""]).joined(separator: "\r\n")
+        let text =
+            ([
+                "REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:\(user)@h>;tag=1",
+                "To: <sip:\(user)@h>", "Call-ID: \(callID)", "CSeq: \(cseq) REGISTER",
+            ] + lines + ["", ""]).joined(separator: "\r\n")
         let bytes = Array(text.utf8)
         let shard = state.shard(worker)
         var mail = Mail(.register)
         mail.sender = .worker(worker)
         sequences[worker] += 1
         mail.sequence = sequences[worker]
-        mail.transaction = TransactionReference(worker: worker, cell: UInt32(sequences[worker]), generation: 1)
+        mail.transaction = TransactionReference(
+            worker: worker, cell: UInt32(sequences[worker]), generation: 1)
         mail.first = shard.stored.store(bytes.span)!
         shard.undo.forget()
         return mail
@@ -166,24 +169,30 @@ private final class Fixture {
     @Test func severalRequestsOfOneAddressInOneTurn() throws {
         let fixture = try Fixture()
         var service = fixture.start()
-        #expect(fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@1>"], cseq: 1),
-            fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2),
-            fixture.request("bob", ["Contact: <sip:bob@1>;expires=0"], cseq: 3),
-            fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 1),
-            fixture.request("amy", ["Contact: <sip:amy@1>"], cseq: 1),
-            fixture.request("amy", ["Contact: *", "Expires: 0"], cseq: 2),
-        ]) == ["0 1 200 0", "0 2 200 0", "0 3 200 0", "0 4 500 7", "0 5 200 0", "0 6 200 0"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("bob", ["Contact: <sip:bob@1>"], cseq: 1),
+                    fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2),
+                    fixture.request("bob", ["Contact: <sip:bob@1>;expires=0"], cseq: 3),
+                    fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 1),
+                    fixture.request("amy", ["Contact: <sip:amy@1>"], cseq: 1),
+                    fixture.request("amy", ["Contact: *", "Expires: 0"], cseq: 2),
+                ]) == ["0 1 200 0", "0 2 200 0", "0 3 200 0", "0 4 500 7", "0 5 200 0", "0 6 200 0"])
         #expect(fixture.contacts("bob") == ["sip:bob@2 4600"])
         #expect(try fixture.rows("bob") == ["sip:bob@2 4600"])
         #expect(fixture.contacts("amy") == [])
         #expect(try fixture.rows("amy") == [])
         #expect(fixture.state.locations.bindingCount == 1 && fixture.state.locations.recordCount == 1)
         // Removal and return in one turn.
-        #expect(fixture.turn(&service, [
-            fixture.request("bob", ["Contact: *", "Expires: 0"], cseq: 4),
-            fixture.request("bob", ["Contact: <sip:bob@3>"], cseq: 5),
-        ]) == ["0 7 200 0", "0 8 200 0"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("bob", ["Contact: *", "Expires: 0"], cseq: 4),
+                    fixture.request("bob", ["Contact: <sip:bob@3>"], cseq: 5),
+                ]) == ["0 7 200 0", "0 8 200 0"])
         #expect(fixture.contacts("bob") == ["sip:bob@3 4600"])
         #expect(try fixture.rows("bob") == ["sip:bob@3 4600"])
         #expect(fixture.state.locations.bindingCount == 1 && fixture.state.locations.recordCount == 1)
@@ -209,9 +218,13 @@ private final class Fixture {
     @Test func fullTableIsAnswered() throws {
         let fixture = try Fixture(bindings: 2)
         var service = fixture.start()
-        #expect(fixture.turn(&service, [
-            fixture.request("a", ["Contact: <sip:1@h>, <sip:2@h>"]), fixture.request("b", ["Contact: <sip:1@h>"]),
-        ]) == ["0 1 200 0", "0 2 503 11"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("a", ["Contact: <sip:1@h>, <sip:2@h>"]),
+                    fixture.request("b", ["Contact: <sip:1@h>"]),
+                ]) == ["0 1 200 0", "0 2 503 11"])
         #expect(try fixture.rows("b") == [])
     }
 
@@ -220,10 +233,12 @@ private final class Fixture {
     @Test func bindingsComeBack() throws {
         let fixture = try Fixture()
         var service = fixture.start()
-        fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@1>;expires=100;q=0.3, <sip:bob@0>;expires=200"]),
-            fixture.request("amy", ["Contact: <sip:amy@1>;expires=60"]),
-        ])
+        fixture.turn(
+            &service,
+            [
+                fixture.request("bob", ["Contact: <sip:bob@1>;expires=100;q=0.3, <sip:bob@0>;expires=200"]),
+                fixture.request("amy", ["Contact: <sip:amy@1>;expires=60"]),
+            ])
         // A fresh arena on the same database, when amy's binding has just expired.
         let later = try Fixture(directory: fixture.directory)
         later.now = 1060
@@ -234,7 +249,8 @@ private final class Fixture {
         #expect(later.state.locations.isLoaded)
         // Call-ID and CSeq came back as well.
         #expect(later.turn(&second, [later.request("bob", ["Contact: <sip:bob@1>"])]) == ["0 1 500 7"])
-        #expect(later.turn(&second, [later.request("bob", ["Contact: <sip:bob@1>"], cseq: 2)]) == ["0 2 200 0"])
+        #expect(
+            later.turn(&second, [later.request("bob", ["Contact: <sip:bob@1>"], cseq: 2)]) == ["0 2 200 0"])
         // In the same arena nothing is read again.
         var found = Turn.Recovery.undone
         let third = later.start(&found)
@@ -251,7 +267,8 @@ private final class Fixture {
         #expect(!FileManager.default.fileExists(atPath: fixture.path))
     }
 
-    /// A turn is abandoned after each of its writes; the successor does it again, and all is as if nothing had been.
+    /// A turn is abandoned after each of its writes; the successor does it again, and all is as if nothing
+    /// had been.
     @Test func abandonedTurnIsDoneAgain() throws {
         var writes = 1
         var written = 0
@@ -276,7 +293,9 @@ private final class Fixture {
             fixture.handle(&second)
             fixture.finish(&second)
             #expect(fixture.answers() == ["0 1 200 0", "0 2 200 0", "0 3 200 0", "1 1 200 0"])
-            #expect(fixture.contacts("bob") == ["sip:bob@2 4600"] && fixture.contacts("amy") == ["sip:amy@1 4600"])
+            #expect(
+                fixture.contacts("bob") == ["sip:bob@2 4600"] && fixture.contacts("amy") == ["sip:amy@1 4600"]
+            )
             #expect(fixture.state.locations.bindingCount == 2 && fixture.state.locations.recordCount == 2)
             if written % 8 == 0 { #expect(try fixture.rows("bob") == ["sip:bob@2 4600"]) }
             written += 1
@@ -310,15 +329,19 @@ private final class Fixture {
         #expect(fixture.contacts("bob") == ["sip:bob@1 4600"])
     }
 
-    /// The rows were durable and the table was not yet changed, and the worker asks again with the same request.
+    /// The rows were durable and the table was not yet changed, and the worker asks again with the same
+    /// request.
     @Test func replayGetsTheSameBindings() throws {
         let fixture = try Fixture()
         var service = fixture.start()
         fixture.turn(&service, [fixture.request("bob", ["Contact: <sip:bob@1>;expires=100"], cseq: 8)])
         fixture.now = 1002
-        #expect(fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@1>;expires=100"], cseq: 8)
-        ]) == ["0 2 200 0"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("bob", ["Contact: <sip:bob@1>;expires=100"], cseq: 8)
+                ]) == ["0 2 200 0"])
         #expect(fixture.contacts("bob") == ["sip:bob@1 1100"])
     }
 
@@ -339,18 +362,27 @@ private final class Fixture {
         try shell.run()
         input.fileHandleForWriting.write(Data("BEGIN IMMEDIATE;\nSELECT 'locked';\n".utf8))
         #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "locked\n")
-        #expect(fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2), fixture.request("bob", [], cseq: 3),
-            fixture.request("eve", ["Contact: <sip:eve@1>;q=7"]), fixture.request("amy", ["Contact: <sip:amy@1>"]),
-        ]) == ["0 2 500 10", "0 3 500 10", "0 4 400 2", "0 5 500 10"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2),
+                    fixture.request("bob", [], cseq: 3),
+                    fixture.request("eve", ["Contact: <sip:eve@1>;q=7"]),
+                    fixture.request("amy", ["Contact: <sip:amy@1>"]),
+                ]) == ["0 2 500 10", "0 3 500 10", "0 4 400 2", "0 5 500 10"])
         let isPassing = service.lastFailure?.isPassing
         #expect(isPassing == true)
         #expect(fixture.contacts("bob") == ["sip:bob@1 4600"] && fixture.contacts("amy") == [])
         input.fileHandleForWriting.closeFile()
         shell.waitUntilExit()
-        #expect(fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2), fixture.request("amy", ["Contact: <sip:amy@1>"]),
-        ]) == ["0 6 200 0", "0 7 200 0"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2),
+                    fixture.request("amy", ["Contact: <sip:amy@1>"]),
+                ]) == ["0 6 200 0", "0 7 200 0"])
         #expect(fixture.contacts("bob") == ["sip:bob@1 4600", "sip:bob@2 4600"])
         // The drafts of the failed turn were used again.
         #expect(fixture.state.locations.heapUsed <= heapUsed + 3 * 256)
@@ -359,14 +391,20 @@ private final class Fixture {
 
     @Test func damagedStoreIsAnswered() throws {
         let fixture = try Fixture()
-        try Data("this is no database, and it is longer than a header of a hundred bytes, so that it is read as one".utf8)
-            .write(to: URL(fileURLWithPath: fixture.path))
+        try Data(
+            "this is no database, and it is longer than a header of a hundred bytes, so that it is read as one"
+                .utf8
+        )
+        .write(to: URL(fileURLWithPath: fixture.path))
         var service = fixture.start()
         let isConnected = service.store.isConnected
         #expect(!isConnected && !fixture.state.locations.isLoaded)
-        #expect(fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@1>"]), fixture.request("bob", [], cseq: 2),
-        ]) == ["0 1 500 10", "0 2 500 10"])
+        #expect(
+            fixture.turn(
+                &service,
+                [
+                    fixture.request("bob", ["Contact: <sip:bob@1>"]), fixture.request("bob", [], cseq: 2),
+                ]) == ["0 1 500 10", "0 2 500 10"])
         try FileManager.default.removeItem(atPath: fixture.path)
         try service.store.connect()
         #expect(fixture.turn(&service, [fixture.request("bob", ["Contact: <sip:bob@1>"])]) == ["0 3 200 0"])
@@ -385,10 +423,12 @@ private final class Fixture {
     @Test func sweepDropsWhatHasExpired() throws {
         let fixture = try Fixture()
         var service = fixture.start()
-        fixture.turn(&service, [
-            fixture.request("bob", ["Contact: <sip:bob@1>;expires=60, <sip:bob@2>;expires=90"]),
-            fixture.request("amy", ["Contact: <sip:amy@1>;expires=60"]),
-        ])
+        fixture.turn(
+            &service,
+            [
+                fixture.request("bob", ["Contact: <sip:bob@1>;expires=60, <sip:bob@2>;expires=90"]),
+                fixture.request("amy", ["Contact: <sip:amy@1>;expires=60"]),
+            ])
         func sweep(at now: UInt64) {
             fixture.now = now
             service.begin(now: now)

@@ -27,13 +27,16 @@ private final class Fixture {
         self.writer = writer
     }
 
-    /// Sends a REGISTER for bob with these header lines; the status and the reason, "unchanged" behind it where the
-    /// record stays as it is.
+    /// Sends a REGISTER for bob with these header lines; the status and the reason, "unchanged" behind it
+    /// where the record stays as it is.
     func register(
-        _ lines: [String], callID: String = "a@h", cseq: UInt32 = 1, now: UInt64 = 1000, to: String = "<sip:bob@h>"
+        _ lines: [String], callID: String = "a@h", cseq: UInt32 = 1, now: UInt64 = 1000,
+        to: String = "<sip:bob@h>"
     ) -> String {
         let bytes = Array(
-            (["REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:bob@h>;tag=1", "To: \(to)",
+            ([
+                "REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:bob@h>;tag=1",
+                "To: \(to)",
                 "Call-ID: \(callID)", "CSeq: \(cseq) REGISTER",
             ] + lines + ["", ""]).joined(separator: "\r\n").utf8)
         var index = MessageIndex()
@@ -89,14 +92,17 @@ private final class Fixture {
 
     @Test func registersSeveralContacts() throws {
         let fixture = try Fixture()
-        #expect(fixture.register([
-            "Contact: \"Bob, at home\" <sip:bob@1;lr>;q=0.7;expires=100, sip:bob@2;expires=200", "m: <sip:bob@3>;q=0",
-            "Expires: 300",
-        ]) == "200 OK")
-        #expect(fixture.contacts(now: 1001) == [
-            "Contact: <sip:bob@1;lr>;expires=99;q=0.7", "Contact: <sip:bob@2>;expires=199",
-            "Contact: <sip:bob@3>;expires=299;q=0",
-        ])
+        #expect(
+            fixture.register([
+                "Contact: \"Bob, at home\" <sip:bob@1;lr>;q=0.7;expires=100, sip:bob@2;expires=200",
+                "m: <sip:bob@3>;q=0",
+                "Expires: 300",
+            ]) == "200 OK")
+        #expect(
+            fixture.contacts(now: 1001) == [
+                "Contact: <sip:bob@1;lr>;expires=99;q=0.7", "Contact: <sip:bob@2>;expires=199",
+                "Contact: <sip:bob@3>;expires=299;q=0",
+            ])
         #expect(fixture.contacts(now: 1200) == ["Contact: <sip:bob@3>;expires=100;q=0"])
     }
 
@@ -144,7 +150,10 @@ private final class Fixture {
         (["Contact: *", "Expires: 60"], "400 Contact * needs Expires: 0 and no other contact"),
         (["Contact: *, *", "Expires: 0"], "400 Contact * needs Expires: 0 and no other contact"),
         (["Contact: *, <sip:b@1>", "Expires: 0"], "400 Contact * needs Expires: 0 and no other contact"),
-        (["Contact: <sip:b@1>", "Contact: *", "Expires: 0"], "400 Contact * needs Expires: 0 and no other contact"),
+        (
+            ["Contact: <sip:b@1>", "Contact: *", "Expires: 0"],
+            "400 Contact * needs Expires: 0 and no other contact"
+        ),
         (["Contact: <sip:\(String(repeating: "b", count: 2100))@1>"], "400 Contact too long"),
         (["Contact: <sip:b@1>,<sip:b@2>,<sip:b@3>,<sip:b@4>"], "403 Too many contacts"),
     ])
@@ -160,7 +169,8 @@ private final class Fixture {
         #expect(fixture.register(["Contact: <sip:b@1>"], to: "Bob <sip:%62ob:pw@H:5060;x=y>") == "200 OK")
         #expect(fixture.contacts() == ["Contact: <sip:b@1>;expires=3600"])
         #expect(fixture.register(["Contact: <sip:b@1>"], to: "<tel:+123>") == "400 Bad To URI")
-        #expect(fixture.register([], to: "<sip:\(String(repeating: "b", count: 2000))@h>") == "400 Bad To URI")
+        #expect(
+            fixture.register([], to: "<sip:\(String(repeating: "b", count: 2000))@h>") == "400 Bad To URI")
         #expect(fixture.register([], callID: String(repeating: "c", count: 2000)) == "400 Call-ID too long")
     }
 
@@ -169,10 +179,14 @@ private final class Fixture {
         #expect(fixture.register(["Contact: <sip:b@1>, <sip:b@2>"]) == "200 OK")
         #expect(fixture.register(["Contact: <sip:b@1>;expires=90"], cseq: 2, now: 1100) == "200 OK")
         // The newest last.
-        #expect(fixture.contacts(now: 1100) == ["Contact: <sip:b@2>;expires=3500", "Contact: <sip:b@1>;expires=90"])
+        #expect(
+            fixture.contacts(now: 1100) == [
+                "Contact: <sip:b@2>;expires=3500", "Contact: <sip:b@1>;expires=90",
+            ])
         #expect(fixture.register(["Contact: <sip:b@2>;expires=0"], cseq: 3, now: 1100) == "200 OK")
         #expect(fixture.contacts(now: 1100) == ["Contact: <sip:b@1>;expires=90"])
-        #expect(fixture.register(["Contact: <sip:b@9>", "Expires: 0"], cseq: 4, now: 1100) == "200 OK unchanged")
+        #expect(
+            fixture.register(["Contact: <sip:b@9>", "Expires: 0"], cseq: 4, now: 1100) == "200 OK unchanged")
         #expect(fixture.register(["Contact: <sip:b@1>", "Expires: 0"], cseq: 5, now: 1100) == "200 OK")
         #expect(fixture.table.recordCount == 0 && fixture.table.bindingCount == 0)
     }
@@ -185,9 +199,11 @@ private final class Fixture {
         #expect(fixture.register(["Contact: <sip:b@host>"], cseq: 3) == "200 OK")
         #expect(fixture.contacts().count == 2)
         // Of equal ones in one request the last counts.
-        #expect(fixture.register(["Contact: <sip:x@h>;expires=100, <sip:x@H>;expires=200"], cseq: 4) == "200 OK")
+        #expect(
+            fixture.register(["Contact: <sip:x@h>;expires=100, <sip:x@H>;expires=200"], cseq: 4) == "200 OK")
         #expect(fixture.contacts().last == "Contact: <sip:x@H>;expires=200")
-        #expect(fixture.register(["Contact: <sip:x@h>;expires=100, <sip:x@H>;expires=0"], cseq: 5) == "200 OK")
+        #expect(
+            fixture.register(["Contact: <sip:x@h>;expires=100, <sip:x@H>;expires=0"], cseq: 5) == "200 OK")
         #expect(fixture.contacts().count == 2)
     }
 
@@ -210,7 +226,9 @@ private final class Fixture {
         let fixture = try Fixture()
         #expect(fixture.register(["Contact: <sip:b@1>, <sip:b@2>;q=0.5"], cseq: 5) == "200 OK")
         let contacts = fixture.contacts()
-        #expect(fixture.register(["Contact: <sip:b@1>, <sip:b@2>;q=0.5"], cseq: 5, now: 1003) == "200 OK unchanged")
+        #expect(
+            fixture.register(["Contact: <sip:b@1>, <sip:b@2>;q=0.5"], cseq: 5, now: 1003)
+                == "200 OK unchanged")
         #expect(fixture.contacts() == contacts)
         #expect(fixture.register(["Contact: *", "Expires: 0"], cseq: 6) == "200 OK")
         #expect(fixture.register(["Contact: *", "Expires: 0"], cseq: 6) == "200 OK unchanged")
@@ -219,8 +237,10 @@ private final class Fixture {
 
     @Test func expiredBindingsDoNotExist() throws {
         let fixture = try Fixture()
-        #expect(fixture.register(["Contact: <sip:b@1>;expires=60, <sip:b@2>, <sip:b@3>"], cseq: 9) == "200 OK")
-        // At 1060 the first is gone: its CSeq does not count, it makes room, and it is dropped from the record.
+        #expect(
+            fixture.register(["Contact: <sip:b@1>;expires=60, <sip:b@2>, <sip:b@3>"], cseq: 9) == "200 OK")
+        // At 1060 the first is gone: its CSeq does not count, it makes room, and it is dropped from the
+        // record.
         #expect(fixture.register(["Contact: <sip:b@4>"], cseq: 9, now: 1059) == "403 Too many contacts")
         #expect(fixture.register(["Contact: <sip:b@4>"], cseq: 10, now: 1060) == "200 OK")
         #expect(fixture.table.bindingCount == 3)
@@ -251,10 +271,13 @@ private final class Fixture {
 
     @Test func qIsWrittenShort() throws {
         let fixture = try Fixture()
-        #expect(fixture.register(["Contact: <sip:1@h>;q=0.125, <sip:2@h>;q=0.050, <sip:3@h>;q=1.000"]) == "200 OK")
-        #expect(fixture.contacts() == [
-            "Contact: <sip:1@h>;expires=3600;q=0.125", "Contact: <sip:2@h>;expires=3600;q=0.05",
-            "Contact: <sip:3@h>;expires=3600",
-        ])
+        #expect(
+            fixture.register(["Contact: <sip:1@h>;q=0.125, <sip:2@h>;q=0.050, <sip:3@h>;q=1.000"]) == "200 OK"
+        )
+        #expect(
+            fixture.contacts() == [
+                "Contact: <sip:1@h>;expires=3600;q=0.125", "Contact: <sip:2@h>;expires=3600;q=0.05",
+                "Contact: <sip:3@h>;expires=3600",
+            ])
     }
 }

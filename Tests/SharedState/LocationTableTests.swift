@@ -53,7 +53,8 @@ private func draft(_ writer: LocationWriter, _ aor: String, _ contacts: [Contact
     for contact in contacts {
         let uri = Array(contact.uri.utf8)
         draft.append(
-            BindingFields(uri: uri.span, callID: id.span, expiresAt: contact.expiresAt, q: contact.q, cseq: 7))
+            BindingFields(uri: uri.span, callID: id.span, expiresAt: contact.expiresAt, q: contact.q, cseq: 7)
+        )
     }
     return draft
 }
@@ -90,7 +91,9 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
     var position = 0
     repeat {
         table.records(from: &position, bytes: 1000) { set in
-            all[text(set.aor)] = set.map { "\(text($0.uri)) \($0.expiresAt) \($0.q) \(text($0.callID)) \($0.cseq)" }
+            all[text(set.aor)] = set.map {
+                "\(text($0.uri)) \($0.expiresAt) \($0.q) \(text($0.callID)) \($0.cseq)"
+            }
             return true
         }
     } while position != 0
@@ -101,7 +104,9 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
     @Test func findsWhatWasPublished() throws {
         let fixture = try Fixture()
         let writer = fixture.writer()
-        put(writer, "bob@example.org", [Contact(uri: "sip:bob@192.0.2.1", expiresAt: 77, q: 500), Contact(uri: "sip:b")])
+        put(
+            writer, "bob@example.org",
+            [Contact(uri: "sip:bob@192.0.2.1", expiresAt: 77, q: 500), Contact(uri: "sip:b")])
         let set = try #require(find(fixture.table, "bob@example.org"))
         #expect(set.count == 2 && text(set.aor) == "bob@example.org")
         #expect(text(set[0].uri) == "sip:bob@192.0.2.1" && text(set[0].callID) == "c@h")
@@ -117,7 +122,9 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
         let fixture = try Fixture()
         let writer = fixture.writer()
         for index in 0..<40 { put(writer, "user\(index)", [Contact(uri: "sip:\(index)")]) }
-        for index in stride(from: 0, to: 40, by: 2) { put(writer, "user\(index)", [Contact(uri: "sip:new\(index)")]) }
+        for index in stride(from: 0, to: 40, by: 2) {
+            put(writer, "user\(index)", [Contact(uri: "sip:new\(index)")])
+        }
         for index in stride(from: 0, to: 40, by: 3) { remove(writer, "user\(index)") }
         remove(writer, "nobody")
         for index in 0..<40 {
@@ -216,14 +223,17 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
             fixture.undo.forget()
         }
         #expect(count > 100)
-        #expect(put(writer, "small", [Contact(uri: "sip:1")]) == 0 || fixture.table.heapUsed <= fixture.table.heapBytes)
+        #expect(
+            put(writer, "small", [Contact(uri: "sip:1")]) == 0
+                || fixture.table.heapUsed <= fixture.table.heapBytes)
         for index in 0..<count { remove(writer, "user\(index)") }
         writer.reclaim()
         writer.reclaim()
         for index in 0..<count { #expect(put(writer, "small\(index)", [Contact(uri: "sip:1")]) != 0) }
     }
 
-    /// Design §10: at most 400 bytes for a binding at one million, buckets included; ordinary phones, one each.
+    /// Design §10: at most 400 bytes for a binding at one million, buckets included; ordinary phones, one
+    /// each.
     @Test func bytesPerBinding() throws {
         let count = 1 << 16
         let fixture = try Fixture(capacity: count)
@@ -231,7 +241,12 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
         for index in 0..<count {
             let made = draft(
                 writer, "subscriber\(1_000_000 + index)@sip.example.org",
-                [Contact(uri: "sip:subscriber\(1_000_000 + index)@192.168.100.100:50600;transport=udp;line=abcdef0123456")],
+                [
+                    Contact(
+                        uri:
+                            "sip:subscriber\(1_000_000 + index)@192.168.100.100:50600;transport=udp;line=abcdef0123456"
+                    )
+                ],
                 callID: "0123456789abcdef0123456789abcdef@192.168.100.100")
             writer.publish(try #require(made).seal())
             fixture.undo.forget()
@@ -243,8 +258,8 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
 
     // MARK: crashes
 
-    /// A turn of several changes is abandoned after each of its writes in turn; the successor finds the table of
-    /// before, and repeating the turn gives the table of after.
+    /// A turn of several changes is abandoned after each of its writes in turn; the successor finds the table
+    /// of before, and repeating the turn gives the table of after.
     @Test func abandonedTurnIsTakenBack() throws {
         // Fixed keys and names of one bucket, so that the changes meet in one chain.
         func fixture() throws -> Fixture {
@@ -381,10 +396,13 @@ private func everything(_ table: LocationTable) -> [String: [String]] {
         var random = SystemRandomNumberGenerator()
         for round in 0..<2000 {
             let block = table.heap + 64 * Int.random(in: 0..<200, using: &random)
-            let target = round % 3 == 0 ? UInt64.random(in: 0...UInt64.max, using: &random)
+            let target =
+                round % 3 == 0
+                ? UInt64.random(in: 0...UInt64.max, using: &random)
                 : UInt64(table.heap + 8 * Int.random(in: 0..<2000, using: &random))
             memory.storeAtomic(target, at: round % 2 == 0 ? block : table.bucket(round))
-            memory.storeAtomic(UInt64.random(in: 0...UInt64.max, using: &random), at: block + LocationTable.sizeOffset)
+            memory.storeAtomic(
+                UInt64.random(in: 0...UInt64.max, using: &random), at: block + LocationTable.sizeOffset)
             if round % 100 == 0 {
                 var cursor = LocationCursor(table)
                 var count = 0

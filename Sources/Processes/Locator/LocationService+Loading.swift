@@ -3,23 +3,25 @@ import SharedState
 
 /// Filling a fresh location table from the store.
 extension LocationService {
-    /// Loads all unexpired bindings where the table has none yet, in as many turns as that needs; the number loaded.
-    /// A killed load is done again from the start: what is there already is replaced by the same.
-    mutating func load(now: UInt64) throws(StoreError) -> Int {
-        if state.locations.isLoaded { return 0 }
+    /// Loads all unexpired bindings where the table has none yet, in as many turns as that needs: how many
+    /// were loaded, and how many did not fit. Nothing happens before the table has settled. A killed load is
+    /// done again from the start: what is there already is replaced by the same.
+    mutating func load(now: UInt64) throws(StoreError) -> (loaded: Int, left: Int) {
+        if state.locations.isLoaded || !writer.isSettled() { return (0, 0) }
         var loader = Loader(writer: writer, turn: turn)
         try store.load(now: now) { loader.add($0) }
         loader.finish()
         turn = loader.turn
-        return loader.loaded
+        return (loader.loaded, loader.left)
     }
 }
 
 /// Gathers the rows of one address of record, and publishes them as one.
 private struct Loader {
     let writer: LocationWriter
-    var turn: Turn
-    var loaded = 0
+    private(set) var turn: Turn
+    private(set) var loaded = 0
+    private(set) var left = 0
     private var aor: [UInt8] = []
     private var rows: [Row] = []
 
@@ -43,10 +45,14 @@ private struct Loader {
             aor = bytes(row.aor)
         }
         // Larger texts than we write ourselves would not fit the binding's counts.
-        guard row.aor.count + row.uri.count + row.callID.count <= LocationTable.largestBlock / 2 else { return }
+        guard row.aor.count + row.uri.count + row.callID.count <= LocationTable.largestBlock / 2 else {
+            left += 1
+            return
+        }
         rows.append(
             Row(
-                uri: bytes(row.uri), callID: bytes(row.callID), expiresAt: row.expiresAt, q: row.q, cseq: row.cseq,
+                uri: bytes(row.uri), callID: bytes(row.callID), expiresAt: row.expiresAt, q: row.q,
+                cseq: row.cseq,
                 updated: row.updated))
     }
 
@@ -71,11 +77,15 @@ private struct Loader {
         let begun = writer.begin(
             aor.span, size: RecordDraft.bytes(aor: aor.count, bindings: size), bindings: rows.count)
         // max-bindings was lowered: who does not fit registers anew and is told.
-        guard var draft = begun else { return }
+        guard var draft = begun else {
+            left += rows.count
+            return
+        }
         for row in rows {
             draft.append(
                 BindingFields(
-                    uri: row.uri.span, callID: row.callID.span, expiresAt: row.expiresAt, q: row.q, cseq: row.cseq))
+                    uri: row.uri.span, callID: row.callID.span, expiresAt: row.expiresAt, q: row.q,
+                    cseq: row.cseq))
         }
         writer.publish(draft.seal())
         loaded += rows.count

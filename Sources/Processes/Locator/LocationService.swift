@@ -5,15 +5,17 @@ import SharedMemory
 import SharedState
 import Syntax
 
-/// What the locator does with REGISTER mail, without its sockets: rules, store, table, answers, one turn at a time.
+/// What the locator does with REGISTER mail, without its sockets: rules, store, table, answers, one turn at a
+/// time.
 ///
 ///     begin ─► register, register, … ─► settle ─────────────────────────────► commit ─► (flush) ─► finish
 ///              rules against published   SQLite commit, one fsync for all;    one store
 ///              or pending record;        publish; answers into the rings
 ///              draft; SQL statements
 ///
-/// Nothing is published that is not durable: where the store fails, the drafts are thrown away and all whose answer
-/// depended on them get 500. A turn abandoned anywhere is taken back and done again; rows written twice are the same.
+/// Nothing is published that is not durable: where the store fails, the drafts are thrown away and all whose
+/// answer depended on them get 500. A turn abandoned anywhere is taken back and done again; rows written
+/// twice are the same.
 @safe struct LocationService: ~Copyable {
     let state: SharedState
     var turn: Turn
@@ -57,8 +59,8 @@ import Syntax
         let needsStore: Bool
     }
 
-    /// Takes over what a predecessor left; `recovery` says what that was. Flush before anything else where it is
-    /// `.flush`.
+    /// Takes over what a predecessor left; `recovery` says what that was. Flush before anything else where it
+    /// is `.flush`.
     init(state: SharedState, store: consuming LocationStore, recovery: inout Turn.Recovery) {
         self.state = state
         var turn = Turn(memory: state.memory, at: state.locatorTurn)
@@ -95,7 +97,8 @@ import Syntax
     mutating func handle(_ mail: Mail) -> Bool {
         turn.consume()
         guard seen.isNew(mail) else { return false }
-        precondition(MailGraph.allows(mail.kind, from: mail.sender, to: .locator), "mail from the wrong process")
+        precondition(
+            MailGraph.allows(mail.kind, from: mail.sender, to: .locator), "mail from the wrong process")
         register(mail)
         return true
     }
@@ -148,7 +151,9 @@ import Syntax
         let place = stored.locate(mail.first)
         let count = min(place.count, LocationService.requestBytes)
         // A copy: the worker may end the transaction, and use the cell again, while the rules run.
-        unsafe requestBuffer.copyMemory(from: state.memory.address(place.offset, count: count), byteCount: count)
+        unsafe requestBuffer.copyMemory(
+            from: state.memory.address(place.offset, count: count), byteCount: count)
+        Ordering.fullFence()
         guard stored.isCurrent(mail.first) else { return answer(mail, .requestGone) }
         let bytes = unsafe Span<UInt8>(
             _unsafeStart: requestBuffer.assumingMemoryBound(to: UInt8.self), count: count)
@@ -201,7 +206,8 @@ import Syntax
     }
 
     private func makeDraft(
-        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>, size: Int
+        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>,
+        size: Int
     ) -> RecordDraft? {
         let begun = writer.begin(aor, size: size, bindings: outcome.entries.count)
         guard var draft = begun else { return nil }
@@ -227,7 +233,8 @@ import Syntax
             lastUpdate = max(lastUpdate + 1, LocationService.microseconds())
             try store.put(
                 aor, uri: request.bytes.slice(contact.uri.whole), callID: request.callID,
-                expiresAt: contact.expiresAt, q: contact.q, cseq: request.index.cseqNumber, updated: lastUpdate)
+                expiresAt: contact.expiresAt, q: contact.q, cseq: request.index.cseqNumber,
+                updated: lastUpdate)
         }
     }
 
@@ -257,8 +264,8 @@ import Syntax
     private static let leastSwept = 1 << 18
     private static let mostExpired = 256
 
-    /// Drops expired bindings from a part of the table and from the store; in a turn without mail. Nobody waits for
-    /// this: expired bindings count nowhere.
+    /// Drops expired bindings from a part of the table and from the store; in a turn without mail. Nobody
+    /// waits for this: expired bindings count nowhere.
     mutating func sweep() {
         guard store.isConnected else { return }
         var expired: [BindingSet] = []
@@ -280,7 +287,8 @@ import Syntax
         if live > 0 {
             var size = 0
             for binding in set where binding.expiresAt > now { size += binding.size }
-            let begun = writer.begin(aor, size: RecordDraft.bytes(aor: aor.count, bindings: size), bindings: live)
+            let begun = writer.begin(
+                aor, size: RecordDraft.bytes(aor: aor.count, bindings: size), bindings: live)
             // No room for the smaller record: next time.
             guard var made = begun else { return }
             for binding in set where binding.expiresAt > now { made.append(binding) }

@@ -13,10 +13,11 @@ struct StoreError: Error, CustomStringConvertible {
     var isPassing: Bool { [SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL].contains(code & 0xFF) }
 }
 
-/// The bindings on disk: an SQLite database in WAL mode, whose commits reach the disk before they return. Or nothing
-/// at all, with `store = "memory"`: then every call succeeds.
+/// The bindings on disk: an SQLite database in WAL mode, whose commits reach the disk before they return. Or
+/// nothing at all, with `store = "memory"`: then every call succeeds.
 ///
-/// One row a binding. The rows of an address of record are those of its block in the location table, at every commit.
+/// One row a binding. The rows of an address of record are those of its block in the location table, at every
+/// commit.
 @safe struct LocationStore: ~Copyable {
     /// Of `PRAGMA user_version`; a newer one is refused.
     private static let schemaVersion = 1
@@ -80,7 +81,8 @@ struct StoreError: Error, CustomStringConvertible {
             unsafe commitStatement = try prepare("COMMIT")
             unsafe rollbackStatement = try prepare("ROLLBACK")
             unsafe put = try prepare(
-                "REPLACE INTO bindings (aor, contact, expires, q, callid, cseq, updated) VALUES (?, ?, ?, ?, ?, ?, ?)")
+                "REPLACE INTO bindings (aor, contact, expires, q, callid, cseq, updated) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            )
             unsafe delete = try prepare("DELETE FROM bindings WHERE aor = ? AND contact = ?")
         } catch {
             disconnect()
@@ -99,7 +101,8 @@ struct StoreError: Error, CustomStringConvertible {
     private mutating func prepareSchema() throws(StoreError) {
         let version = try integer("PRAGMA user_version")
         if version > LocationStore.schemaVersion {
-            throw StoreError(code: SQLITE_SCHEMA, text: "\(path) is of schema \(version), made by a newer sipfork")
+            throw StoreError(
+                code: SQLITE_SCHEMA, text: "\(path) is of schema \(version), made by a newer sipfork")
         }
         if version == LocationStore.schemaVersion { return }
         try run(
@@ -230,7 +233,8 @@ struct StoreError: Error, CustomStringConvertible {
 
     private func prepare(_ text: String) throws(StoreError) -> OpaquePointer {
         var statement: OpaquePointer?
-        let code = unsafe sqlite3_prepare_v3(database, text, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
+        let code = unsafe sqlite3_prepare_v3(
+            database, text, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
         guard code == SQLITE_OK, let statement = unsafe statement else { throw error(code) }
         return unsafe statement
     }
@@ -240,7 +244,9 @@ struct StoreError: Error, CustomStringConvertible {
         if code != SQLITE_OK {
             let failure = error(code)
             // A script may have stopped inside its transaction.
-            if unsafe sqlite3_get_autocommit(database) == 0 { unsafe sqlite3_exec(database, "ROLLBACK", nil, nil, nil) }
+            if unsafe sqlite3_get_autocommit(database) == 0 {
+                unsafe sqlite3_exec(database, "ROLLBACK", nil, nil, nil)
+            }
             throw failure
         }
     }

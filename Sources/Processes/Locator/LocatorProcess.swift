@@ -18,7 +18,8 @@ struct LocatorProcess: ~Copyable {
     private var nextComplaint: UInt64 = 0
 
     private static let me = ProcessID.locator
-    /// Milliseconds between sweeps for expired bindings, attempts to open the store, and entries about its failures.
+    /// Milliseconds between sweeps for expired bindings, attempts to open the store, and entries about its
+    /// failures.
     private static let sweepInterval: UInt64 = 1000
     private static let connectInterval: UInt64 = 5000
     private static let complaintInterval: UInt64 = 10_000
@@ -37,7 +38,8 @@ struct LocatorProcess: ~Copyable {
         let snapshot = state.configuration.snapshot
         let store =
             snapshot.storeInMemory != 0
-            ? LocationStore() : LocationStore(path: snapshot.stateDirectoryPath + "/" + LocatorMain.databaseName)
+            ? LocationStore()
+            : LocationStore(path: snapshot.stateDirectoryPath + "/" + LocatorMain.databaseName)
         var found = Turn.Recovery.clean
         service = LocationService(state: state, store: store, recovery: &found)
         recovery = found
@@ -66,8 +68,8 @@ struct LocatorProcess: ~Copyable {
         }
     }
 
-    /// Design §5.2: flush a committed turn again or take an uncommitted one back, fill the table, do what was in
-    /// flight.
+    /// Design §5.2: flush a committed turn again or take an uncommitted one back, fill the table, do what was
+    /// in flight.
     private mutating func recover() {
         if recovery == .flush { flush() }
         var waited = 0
@@ -97,7 +99,7 @@ struct LocatorProcess: ~Copyable {
 
     /// Everything that happens once a second.
     private mutating func handleTime() {
-        if !service.store.isConnected { open() }
+        if !service.store.isConnected || !state.locations.isLoaded { open() }
         begin()
         service.sweep()
         commit()
@@ -129,12 +131,16 @@ struct LocatorProcess: ~Copyable {
 
     // MARK: store
 
-    /// Connects the store, and loads from it where the table is fresh. A failure is told; the loop tries again.
+    /// Connects the store, and loads from it where the table is fresh. A failure is told; the loop tries
+    /// again.
     private mutating func open() {
         do throws(StoreError) {
             try service.store.connect()
-            let loaded = try service.load(now: Clock.epochSeconds())
+            let (loaded, left) = try service.load(now: Clock.epochSeconds())
             if loaded > 0 { log.note(.note, .info, "loaded \(loaded) bindings") }
+            if left > 0 {
+                log.note(.limitReached, .warning, "\(left) stored bindings do not fit max-bindings")
+            }
         } catch {
             service.store.disconnect()
             complain(error)

@@ -4,9 +4,10 @@ import SharedMemory
 /// Walks over all records while the locator goes on changing them: for the control tool, which maps the arena
 /// read-only and has no turn counter, so that blocks may be used again under its eyes.
 ///
-/// Each record is copied, and the copy counts where the block's version was even and the same before and after.
-/// A record that is replaced meanwhile is found again by its hash; offsets are checked against the heap; every walk
-/// is bounded. A record that comes or goes during the walk may or may not be seen, none is seen twice.
+/// Each record is copied, and the copy counts where the block's version was even and the same before and
+/// after. A record that is replaced meanwhile is found again by its hash; offsets are checked against the
+/// heap; every walk is bounded. A record that comes or goes during the walk may or may not be seen, none is
+/// seen twice.
 @safe package struct LocationCursor: ~Copyable {
     private static let longestChain = 1024
     private static let attempts = 16
@@ -58,7 +59,8 @@ import SharedMemory
     }
 
     private func isPlausible(_ block: Int) -> Bool {
-        block >= table.heap && block & 7 == 0 && block <= table.heap + table.heapBytes - LocationTable.granularity
+        block >= table.heap && block & 7 == 0
+            && block <= table.heap + table.heapBytes - LocationTable.granularity
     }
 
     private func find(_ hash: UInt64) -> BindingSet? {

@@ -26,8 +26,8 @@ package struct BindingFields: ~Escapable {
     }
 }
 
-/// A block that nobody sees yet: filled by the locator, then published or discarded. What is written here needs no
-/// undo, for until the store that publishes it the block counts as free.
+/// A block that nobody sees yet: filled by the locator, then published or discarded. What is written here
+/// needs no undo, for until the store that publishes it the block counts as free.
 package struct RecordDraft: BitwiseCopyable {
     let memory: Memory
     package let block: Int
@@ -50,7 +50,8 @@ package struct RecordDraft: BitwiseCopyable {
         aorCount = aor.count
         end = block + size
         position = block + RecordDraft.bytes(aor: aor.count, bindings: 0)
-        // An odd version: a cursor of the control tool that comes by on a stale chain copies nothing from here.
+        // An odd version: a cursor of the control tool that comes by on a stale chain copies nothing from
+        // here.
         memory.storeAtomic(UInt64(version | 1), at: block + LocationTable.countsOffset)
         Ordering.fullFence()
         memory.store(hash, at: block + LocationTable.hashOffset)

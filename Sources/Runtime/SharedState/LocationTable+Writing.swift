@@ -1,16 +1,16 @@
 import Platform
 import SharedMemory
 
-/// The locator's hand on the location table: allocates, publishes, retires and reclaims blocks, all bookkeeping
-/// through the undo log of its turn.
+/// The locator's hand on the location table: allocates, publishes, retires and reclaims blocks, all
+/// bookkeeping through the undo log of its turn.
 ///
 ///     free list / bump ── begin, seal ──► draft ── publish ──► in a chain
 ///         ▲                                 │                      │ replaced or removed
 ///         │◄──────────── discard ───────────┘                      ▼
 ///         └──── every reader has moved on ──── waiting ◄────── retiring
 ///
-/// A turn that is undone has shown its blocks to readers and then takes them for free again. So a new locator uses no
-/// block at all before every reader has moved on once.
+/// A turn that is undone has shown its blocks to readers and then takes them for free again. So a new locator
+/// uses no block at all before every reader has moved on once.
 package struct LocationWriter {
     package let table: LocationTable
     private let undo: UndoLog
@@ -31,7 +31,9 @@ package struct LocationWriter {
         waitingSince = ReaderSnapshot(processes, workers: workers)
     }
 
-    private func set(_ word: LocationTable.Word, _ value: Int) { undo.write(UInt64(value), at: table.cell(word)) }
+    private func set(_ word: LocationTable.Word, _ value: Int) {
+        undo.write(UInt64(value), at: table.cell(word))
+    }
 
     // MARK: blocks
 
@@ -72,11 +74,11 @@ package struct LocationWriter {
 
     // MARK: records
 
-    /// A draft of `size` bytes (`RecordDraft.bytes`) for `bindings` bindings; nil where the table is full, the record
-    /// is larger than `LocationTable.largestBlock`, or the table has not settled after a restart.
+    /// A draft of `size` bytes (`RecordDraft.bytes`) for `bindings` bindings; nil where the table is full,
+    /// the record is larger than `LocationTable.largestBlock`, or the table has not settled after a restart.
     package func begin(_ aor: Span<UInt8>, size: Int, bindings: Int) -> RecordDraft? {
-        precondition(bindings > 0 && bindings <= 0xFFFF && aor.count <= 0xFFFF)
         guard hasSettled, size <= LocationTable.largestBlock else { return nil }
+        precondition(bindings > 0 && bindings <= 0xFFFF && aor.count <= 0xFFFF)
         let hash = table.hash(aor)
         let old = table.load(table.predecessor(aor, hash: hash))
         let replaced = old == 0 ? 0 : BindingSet(memory: table.memory, block: old).count
@@ -130,7 +132,8 @@ package struct LocationWriter {
         return hasSettled
     }
 
-    /// Frees what earlier turns retired and no reader can see any more; at the begin of a turn, a bounded number.
+    /// Frees what earlier turns retired and no reader can see any more; at the begin of a turn, a bounded
+    /// number.
     package mutating func reclaim() {
         guard isSettled() else { return }
         if table.word(.waiting) != 0 && waitingSince.hasPassed(processes) {

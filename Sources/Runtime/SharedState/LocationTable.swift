@@ -14,10 +14,11 @@ import SharedMemory
 ///     binding: | expires : 64 | CSeq : 32 | q : 16 | counts of URI, Call-ID, Path, User-Agent : 16 each | 0 : 16 |
 ///              | the four texts behind one another, padded to 8 |
 ///
-/// A change makes a new block and stores its offset, atomically, into the bucket or the predecessor's `next`: readers
-/// need no lock and see the old record or the new one. A replaced block keeps its `next` and is used again only after
-/// every reader's turn counter has moved on. `link` belongs to the lists of free and of retired blocks and changes only
-/// through the undo log; the rest of a block that nobody can see yet needs no undo.
+/// A change makes a new block and stores its offset, atomically, into the bucket or the predecessor's `next`:
+/// readers need no lock and see the old record or the new one. A replaced block keeps its `next` and is used
+/// again only after every reader's turn counter has moved on. `link` belongs to the lists of free and of
+/// retired blocks and changes only through the undo log; the rest of a block that nobody can see yet needs no
+/// undo.
 ///
 /// Bindings stand in the order of their last update, the newest last.
 package struct LocationTable: BitwiseCopyable {
@@ -37,8 +38,8 @@ package struct LocationTable: BitwiseCopyable {
     static let blockHead = 40
     static let bindingHead = 24
 
-    /// Smallest step between block sizes, and the largest block: what max-contacts long contacts may need in a 200
-    /// that still fits a datagram.
+    /// Smallest step between block sizes, and the largest block: what max-contacts long contacts may need in
+    /// a 200 that still fits a datagram.
     static let granularity = 64
     package static let largestBlock = 65536
     private static let headerBytes = 4096
@@ -112,8 +113,9 @@ package struct LocationTable: BitwiseCopyable {
     func bucket(_ index: Int) -> Int { buckets + (index & (bucketCount - 1)) * 8 }
     func bucket(hash: UInt64) -> Int { bucket(Int(truncatingIfNeeded: hash)) }
 
-    /// The bindings of an address of record (as `SIPURI.writeAddressOfRecord` writes it), expired ones included; nil
-    /// where it has none. For processes with a turn counter, inside a turn, and not beyond its end.
+    /// The bindings of an address of record (as `SIPURI.writeAddressOfRecord` writes it), expired ones
+    /// included; nil where it has none. For processes with a turn counter, inside a turn, and not beyond its
+    /// end.
     package func find(_ aor: Span<UInt8>) -> BindingSet? {
         let hash = hash(aor)
         let block = load(predecessor(aor, hash: hash))
@@ -127,8 +129,9 @@ package struct LocationTable: BitwiseCopyable {
         var cell = bucket(hash: hash)
         while true {
             let block = load(cell)
-            if block == 0 || memory.load(block + LocationTable.hashOffset) == hash
-                && BindingSet(memory: memory, block: block).isOf(aor)
+            if block == 0
+                || memory.load(block + LocationTable.hashOffset) == hash
+                    && BindingSet(memory: memory, block: block).isOf(aor)
             {
                 return cell
             }
@@ -136,17 +139,21 @@ package struct LocationTable: BitwiseCopyable {
         }
     }
 
-    /// The records of a stretch of the heap, from `position` on: looks at `bytes` of it and gives what is published
-    /// there; for the locator's sweep, which so touches no page that was not used. `position` is 0 at the end.
+    /// The records of a stretch of the heap, from `position` on: looks at `bytes` of it and gives what is
+    /// published there; for the locator's sweep, which so touches no page that was not used. `position` is 0
+    /// at the end.
     package func records(from position: inout Int, bytes: Int, _ body: (BindingSet) -> Bool) {
         let end = min(position + bytes, heapUsed)
         while position < end {
             let block = heap + position
-            position += LocationTable.classBytes(Int(memory.load(block + LocationTable.classOffset, as: UInt32.self)))
+            position += LocationTable.classBytes(
+                Int(memory.load(block + LocationTable.classOffset, as: UInt32.self)))
             // Odd: a draft that a killed locator left.
             if memory.loadAtomic(block + LocationTable.countsOffset) & 1 != 0 { continue }
             let set = BindingSet(memory: memory, block: block)
-            if load(predecessor(set.aor, hash: memory.load(block + LocationTable.hashOffset))) == block && !body(set) {
+            if load(predecessor(set.aor, hash: memory.load(block + LocationTable.hashOffset))) == block
+                && !body(set)
+            {
                 return
             }
         }

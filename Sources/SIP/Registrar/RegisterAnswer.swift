@@ -3,8 +3,8 @@ import SharedState
 
 /// The header fields of the answer to a REGISTER that speak of bindings.
 package enum RegisterAnswer {
-    /// Writes a line `Contact: <uri>;expires=N;q=0.5` for each binding alive at `now` (seconds since 1970), as §10.3
-    /// step 8 wants it: the seconds that are left. Without q where it is 1.
+    /// Writes a line `Contact: <uri>;expires=N;q=0.5` for each binding alive at `now` (seconds since 1970),
+    /// as §10.3 step 8 wants it: the seconds that are left. Without q where it is 1.
     package static func writeContacts(set: BindingSet, now: UInt64, to writer: inout ByteWriter) {
         for binding in set where binding.expiresAt > now {
             writer.append("Contact: <")

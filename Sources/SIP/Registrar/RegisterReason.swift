@@ -16,7 +16,9 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case requestGone
 
     /// The reason of that number; `requestGone` for one that we do not know.
-    package init(code: UInt16) { self = RegisterReason(rawValue: UInt8(truncatingIfNeeded: code)) ?? .requestGone }
+    package init(code: UInt16) {
+        self = RegisterReason(rawValue: UInt8(truncatingIfNeeded: code)) ?? .requestGone
+    }
 
     package var status: UInt16 {
         switch self {

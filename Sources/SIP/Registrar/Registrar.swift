@@ -19,7 +19,8 @@ package struct RegistrarLimits: BitwiseCopyable, Sendable {
 
     package init(_ configuration: ConfigurationSnapshot) {
         self.init(
-            minExpires: UInt64(configuration.minExpires), defaultExpires: UInt64(configuration.defaultExpires),
+            minExpires: UInt64(configuration.minExpires),
+            defaultExpires: UInt64(configuration.defaultExpires),
             maxExpires: UInt64(configuration.maxExpires), maxContacts: Int(configuration.maxContacts))
     }
 }
@@ -39,8 +40,8 @@ package struct RegisterOutcome {
     package var isChange = false
     /// In the order of their last update; empty where the record goes.
     package var entries: [Entry] = []
-    /// Indices of bindings whose text does not come back: removed, expired, or replaced by an equal URI of another
-    /// spelling.
+    /// Indices of bindings whose text does not come back: removed, expired, or replaced by an equal URI of
+    /// another spelling.
     package var dropped: [Int] = []
 
     package var status: UInt16 { reason.status }
@@ -48,8 +49,8 @@ package struct RegisterOutcome {
     init(_ reason: RegisterReason) { self.reason = reason }
 }
 
-/// The rules of a registrar, RFC 3261 §10.3 from step 5 on (the steps before are the front's: our domain, Require,
-/// authentication, authorisation).
+/// The rules of a registrar, RFC 3261 §10.3 from step 5 on (the steps before are the front's: our domain,
+/// Require, authentication, authorisation).
 ///
 ///     no Contact             the current bindings
 ///     *, Expires: 0, alone   every binding goes
@@ -58,9 +59,10 @@ package struct RegisterOutcome {
 ///                             new          added
 ///     a lower CSeq of the same Call-ID     500, nothing changes
 ///
-/// Ours beyond the text: the same Call-ID, CSeq and contact again is a replay (the answer was lost with a process) and
-/// changes nothing; of equal contacts in one request the last counts; too many contacts are refused with 403.
-/// Bindings that have expired do not exist; they are dropped whenever the record is written.
+/// Ours beyond the text: the same Call-ID, CSeq and contact again is a replay (the answer was lost with a
+/// process) and changes nothing; of equal contacts in one request the last counts; too many contacts are
+/// refused with 403. Bindings that have expired do not exist; they are dropped whenever the record is
+/// written.
 package enum Registrar {
     /// - Parameters: request: complete; set: the bindings now, nil for none; now: seconds since 1970.
     package static func apply(
@@ -77,7 +79,8 @@ package enum Registrar {
             return RegisterOutcome(.tooManyContacts)
         }
         var update = Update(set, now: now)
-        let reason = requested.isWildcard
+        let reason =
+            requested.isWildcard
             ? update.removeAll(request) : update.apply(requested.contacts, request, now: now)
         guard reason == .accepted else { return RegisterOutcome(reason) }
         return update.outcome(request, limits: limits)
@@ -135,7 +138,8 @@ private struct Update {
                     if isSame(binding.callID, request.callID) && request.index.cseqNumber <= binding.cseq {
                         isReplay =
                             request.index.cseqNumber == binding.cseq && contact.q == binding.q
-                            && contact.expires > 0 && isSame(binding.uri, request.bytes.slice(contact.uri.whole))
+                            && contact.expires > 0
+                            && isSame(binding.uri, request.bytes.slice(contact.uri.whole))
                         if !isReplay { return .outOfOrder }
                         break
                     }
@@ -160,7 +164,8 @@ private struct Update {
             for (index, binding) in set.enumerated() {
                 if isKept[index] {
                     outcome.entries.append(.kept(index))
-                } else if !updated.contains(where: { isSame(binding.uri, request.bytes.slice($0.uri.whole)) }) {
+                } else if !updated.contains(where: { isSame(binding.uri, request.bytes.slice($0.uri.whole)) })
+                {
                     outcome.dropped.append(index)
                 }
             }
