@@ -73,8 +73,11 @@ package enum MasterMain {
 /// priority in front.
 package enum Console {
     package static func report(_ priority: LogPriority, _ text: String) {
-        let line = "<\(priority.rawValue)>\(text)\n"
-        let bytes = Array(line.utf8)
+        print("<\(priority.rawValue)>\(text)")
+    }
+
+    package static func print(_ text: String) {
+        let bytes = Array((text + "\n").utf8)
         _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress!, $0.count) }
     }
 }

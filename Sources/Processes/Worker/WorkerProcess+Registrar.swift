@@ -12,6 +12,13 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 405)
             return
         }
+        // §10.3 step 5: the address of record must be of a domain that is ours.
+        if let to = NameAddress.parse(message.bytes, message.index.first(.to).value),
+            let uri = SIPURI.parse(message.bytes, to.uri), !identity.isOurs(uri, message.bytes)
+        {
+            respondLocally(cell, message, status: 404)
+            return
+        }
         let record = server(cell)
         var mail = Mail(.register)
         mail.transaction = reference(record, cell)

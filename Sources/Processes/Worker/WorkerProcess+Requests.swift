@@ -149,8 +149,18 @@ extension WorkerProcess {
         case .ours: serve(cell, message, routing)
         case .lookUp:
             if message.method == .register { serve(cell, message, routing) } else { lookUp(cell, message, source, routing) }
-        case .forward: forward(cell, message, source, routing)
+        case .forward:
+            if mayPass(message, source, routing) {
+                forward(cell, message, source, routing)
+            } else {
+                respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
+            }
         }
+    }
+
+    /// No open relay: to others' domains only for `access.relay-from`, and within dialogs that we record-routed.
+    func mayPass(_ message: Message, _ source: RequestSource, _ routing: RequestRouting) -> Bool {
+        routing.hadOurRoute && message.toTag.count > 0 || identity.mayRelay(source.peer)
     }
 
     /// Makes and starts the server transaction; nil where there is no room, and the caller got 503.

@@ -126,7 +126,7 @@ extension WorkerProcess {
         let routing = RequestRouting(message, identity)
         let found: (ForkTarget, uri: ByteRange)?
         switch routing.decision {
-        case .forward: found = target(message, source, routing)
+        case .forward: found = mayPass(message, source, routing) ? target(message, source, routing) : nil
         case .lookUp:
             forwardToContact(message, source, routing)
             return

@@ -9,7 +9,7 @@ struct CommandLineOptions {
     private var checkOnly = false
     private var file: String?
     private var domains: [String] = []
-    private var listeners: [Listener] = []
+    private var listeners: [String] = []
     private var stateDirectory: String?
     private var runtimeDirectory: String?
 
@@ -56,11 +56,7 @@ struct CommandLineOptions {
             switch name {
             case "-c": file = value
             case "--domain": domains.append(value)
-            case "--listen":
-                guard let listener = Listener(specification: value) else {
-                    return "--listen \(value): expected udp:ADDRESS:PORT"
-                }
-                listeners.append(listener)
+            case "--listen": listeners.append(value)
             case "--state-directory": stateDirectory = value
             default: runtimeDirectory = value
             }
@@ -72,20 +68,19 @@ struct CommandLineOptions {
         var configuration = Configuration.defaults
         var warnings: [String] = []
         let path = file ?? (domains.isEmpty && listeners.isEmpty ? Configuration.defaultPath : nil)
-        if let path {
-            do {
+        do {
+            if let path {
                 let (loaded, found) = try Configuration.load(path: path)
                 configuration = loaded
                 warnings = found.map(\.description)
-            } catch {
-                for diagnostic in error.diagnostics { Console.report(.error, diagnostic.description) }
-                return CommandLineOptions.configurationStatus
             }
+            try configuration.override(domains: domains, listen: listeners)
+        } catch {
+            for diagnostic in error.diagnostics { report(.error, diagnostic.description) }
+            return CommandLineOptions.configurationStatus
         }
-        if !domains.isEmpty { configuration.domains = domains.map { $0.lowercased() } }
-        if !listeners.isEmpty { configuration.listen = listeners }
         if checkOnly {
-            for warning in warnings { Console.report(.warning, warning) }
+            for warning in warnings { report(.warning, warning) }
             print("\(path ?? "command line"): configuration is good")
             return 0
         }
@@ -94,6 +89,11 @@ struct CommandLineOptions {
                 configuration: configuration, warnings: warnings,
                 stateDirectory: directory(stateDirectory, "STATE_DIRECTORY", "/var/lib/sipfork"),
                 runtimeDirectory: directory(runtimeDirectory, "RUNTIME_DIRECTORY", "/run/sipfork")))
+    }
+
+    /// To whoever started us: plain text for one who checks a file, with a priority for the journal.
+    private func report(_ priority: LogPriority, _ text: String) {
+        if checkOnly { Console.print(text) } else { Console.report(priority, text) }
     }
 
     /// The flag, else what systemd has made (the first of a list), else the fixed place.

@@ -47,20 +47,7 @@ package struct Network: BitwiseCopyable, Equatable, Sendable {
 
     /// True where `other`, whatever its port, lies in this range; addresses of the other family never do.
     package func contains(_ other: SocketAddress) -> Bool {
-        guard other.family == address.family else { return false }
-        if address.isIPv4 {
-            return prefix == 0 || (address.ipv4 ^ other.ipv4) >> UInt32(32 &- prefix) == 0
-        }
-        var index = 0
-        var left = prefix
-        while left > 0 {
-            let difference = address.group(index) ^ other.group(index)
-            if left < 16 { return difference >> UInt16(16 &- left) == 0 }
-            if difference != 0 { return false }
-            left &-= 16
-            index &+= 1
-        }
-        return true
+        other.isIn(network: address, prefix: prefix)
     }
 
     /// The specification again, always with its prefix.

@@ -71,6 +71,23 @@ package struct SocketAddress: BitwiseCopyable, Equatable, Sendable {
         return UInt16(truncatingIfNeeded: index & 1 == 0 ? word >> 16 : word)
     }
 
+    /// True where this address, whatever its port, shares the first `prefix` bits with `network`; one of the other family
+    /// never does.
+    package func isIn(network: SocketAddress, prefix: Int) -> Bool {
+        guard family == network.family else { return false }
+        if isIPv4 { return prefix == 0 || (ipv4 ^ network.ipv4) >> UInt32(32 &- prefix) == 0 }
+        var index = 0
+        var left = prefix
+        while left > 0 {
+            let difference = group(index) ^ network.group(index)
+            if left < 16 { return difference >> UInt16(16 &- left) == 0 }
+            if difference != 0 { return false }
+            left &-= 16
+            index &+= 1
+        }
+        return true
+    }
+
     /// Copies a structure that a socket call filled in.
     package init(_ storage: sockaddr_storage) {
         unsafe withUnsafeBytes(of: storage) { bytes in

@@ -10,6 +10,10 @@ package struct Identity: BitwiseCopyable {
     private let listeners: InlineArray<16, SocketAddress>
     private let advertised: InlineArray<16, SocketAddress>
 
+    private let networkCount: Int
+    private let networks: InlineArray<32, SocketAddress>
+    private let prefixes: InlineArray<32, UInt32>
+
     package init(_ configuration: ConfigurationView) {
         self.configuration = configuration
         let snapshot = configuration.snapshot
@@ -17,6 +21,9 @@ package struct Identity: BitwiseCopyable {
         listenerCount = Int(snapshot.listenerCount)
         listeners = snapshot.listeners
         advertised = snapshot.advertised
+        networkCount = Int(snapshot.networkCount)
+        networks = snapshot.networks
+        prefixes = snapshot.networkPrefixes
     }
 
     /// What Via and Record-Route of that listener say.
@@ -28,6 +35,14 @@ package struct Identity: BitwiseCopyable {
         if preferred < listenerCount && listeners[preferred].family == peer.family { return preferred }
         for index in 0..<listenerCount where listeners[index].family == peer.family { return index }
         return nil
+    }
+
+    /// True where `source` may reach domains that are not ours (`access.relay-from`).
+    package func mayRelay(_ source: SocketAddress) -> Bool {
+        for index in 0..<networkCount where source.isIn(network: networks[index], prefix: Int(prefixes[index])) {
+            return true
+        }
+        return false
     }
 
     /// True where host and port are one of our listeners (port 0: not given), as they are or as advertised.
