@@ -16,12 +16,12 @@ package struct Shard: BitwiseCopyable {
 
     /// Where a shard of `records` records has its parts.
     package struct Plan: BitwiseCopyable {
-        let header: Int
-        let buckets: Int
-        let cells: Int
-        let stored: Int
-        let rings: Int
-        let turn: Int
+        private(set) var header: Int
+        private(set) var buckets: Int
+        private(set) var cells: Int
+        private(set) var stored: Int
+        private(set) var rings: Int
+        private(set) var turn: Int
         let records: Int
 
         package init(_ planner: inout LayoutPlanner, records: Int) {
@@ -32,6 +32,18 @@ package struct Shard: BitwiseCopyable {
             stored = planner.placeRegion(StoredMessages.bytes(records: records))
             rings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
             turn = planner.placeRegion(Turn.bytes)
+        }
+
+        /// The same parts `distance` bytes on.
+        func moved(by distance: Int) -> Plan {
+            var copy = self
+            copy.header += distance
+            copy.buckets += distance
+            copy.cells += distance
+            copy.stored += distance
+            copy.rings += distance
+            copy.turn += distance
+            return copy
         }
     }
 

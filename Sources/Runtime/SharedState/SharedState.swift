@@ -54,7 +54,9 @@ package struct SharedState: BitwiseCopyable {
     private let masterRings: Int
     private let locatorRings: Int
     private let locatorSeen: Int
-    private let shards: InlineArray<64, Shard.Plan?>
+    /// The first worker's shard; the others follow at equal distances.
+    private let firstShard: Shard.Plan
+    private let shardBytes: Int
 
     private static let headerBytes = 4096
 
@@ -81,10 +83,10 @@ package struct SharedState: BitwiseCopyable {
         locations = LocationTable(
             memory: memory, at: planner.placeRegion(LocationTable.bytes(capacity: Int(sizes.bindings))),
             capacity: Int(sizes.bindings))
-        var shards = InlineArray<64, Shard.Plan?>(repeating: nil)
-        for index in 0..<workers { shards[index] = Shard.Plan(&planner, records: Int(sizes.records)) }
-        self.shards = shards
-        size = planner.placeRegion(0)
+        let shardsBase = planner.placeRegion(0)
+        firstShard = Shard.Plan(&planner, records: Int(sizes.records))
+        shardBytes = planner.placeRegion(0) - shardsBase
+        size = shardsBase + workers * shardBytes
     }
 
     /// Bytes of an arena of these sizes. Planning touches no memory.
@@ -101,8 +103,8 @@ package struct SharedState: BitwiseCopyable {
     package func setHeader(_ header: ArenaHeader) { memory.store(header, at: 0) }
 
     package func shard(_ worker: Int) -> Shard {
-        guard let plan = shards[worker] else { preconditionFailure("no such worker") }
-        return Shard(memory: memory, plan: plan)
+        precondition(worker >= 0 && worker < Int(sizes.workers), "no such worker")
+        return Shard(memory: memory, plan: firstShard.moved(by: worker * shardBytes))
     }
 
     package func log(_ process: ProcessID) -> LogRing {
