@@ -98,6 +98,7 @@ let package = Package(
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
         tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
+        tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
     ],
     cxxLanguageStandard: .cxx17
 )
