@@ -80,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
-                "Platform", "SharedMemory", "SharedState",
+                "CPlatform", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
@@ -98,6 +98,8 @@ let package = Package(
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
         tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
+        tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
+        tests("sipforkctl", ["Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
     ],
     cxxLanguageStandard: .cxx17
 )

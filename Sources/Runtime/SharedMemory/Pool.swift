@@ -32,6 +32,9 @@ package struct Pool: BitwiseCopyable {
     private func word(_ index: Int) -> Int { Int(log.memory.load(header + index * 8, as: UInt64.self)) }
     private func set(_ index: Int, _ value: Int) { log.write(UInt64(value), at: header + index * 8) }
 
+    /// Cells 1 to this have been in use at some time; those beyond were never touched.
+    package var everUsed: Int { word(0) }
+
     /// Cells handed out and not freed.
     package var inUse: Int { word(1) }
 

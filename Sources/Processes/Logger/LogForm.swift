@@ -1,0 +1,166 @@
+import Platform
+import SharedState
+import Systemd
+
+/// One entry in its outward form: fields for the journal, or a line.
+///
+///     PRIORITY=6│MESSAGE=call failed: 486 …│SIP_CALL_ID=…│…        fields, one behind the other; `ends` where each ends
+///     <6>call failed: 486 Busy Here for sip:bob@example.org [call-id=… method=INVITE status=486 peer=udp:…]
+///
+/// A message, and what stands in a line, is for terminals: control characters and faulty UTF-8 become "?". Fields of
+/// the journal keep their bytes, so that they can be searched for.
+struct LogForm {
+    private var writer: ByteWriter
+    private var ends = InlineArray<16, Int>(repeating: 0)
+    private(set) var fieldCount = 0
+
+    init(into writer: ByteWriter) { self.writer = writer }
+
+    /// Bytes of all.
+    var count: Int { writer.count }
+
+    /// Where field `index` lies.
+    func field(_ index: Int) -> Range<Int> { (index == 0 ? 0 : ends[index - 1])..<ends[index] }
+
+    private mutating func end() {
+        ends[fieldCount] = writer.count
+        fieldCount += 1
+    }
+
+    private mutating func addName(_ process: ProcessID) {
+        guard let worker = process.workerIndex else {
+            switch process {
+            case .master: writer.append("master")
+            case .locator: writer.append("locator")
+            case .resolver: writer.append("resolver")
+            default: writer.append("logger")
+            }
+            return
+        }
+        writer.append("worker ")
+        writer.append(decimal: worker)
+    }
+
+    // MARK: journal
+
+    mutating func addFields(of record: borrowing LogRecord, _ process: ProcessID) {
+        addCommonFields(priority: record.priority, process)
+        if let identifier = record.event.messageID {
+            writer.append("MESSAGE_ID=")
+            writer.append(identifier)
+            end()
+        }
+        writer.append("SIPFORK_EVENT=")
+        writer.append(record.event.journalName)
+        end()
+        for index in 0..<LogField.all.count {
+            let field = LogField.all[index]
+            let value = record.value(field)
+            if value.isEmpty { continue }
+            writer.append(field.journalName)
+            if field == .message { addMasked(value) } else { writer.append(value) }
+            end()
+        }
+    }
+
+    private mutating func addCommonFields(priority: UInt8, _ process: ProcessID) {
+        writer.append("PRIORITY=")
+        writer.append(decimal: UInt64(priority))
+        end()
+        writer.append("SYSLOG_IDENTIFIER=sipfork")
+        end()
+        writer.append("SIPFORK_PROCESS=")
+        addName(process)
+        end()
+    }
+
+    mutating func addDroppedFields(_ count: UInt64, _ process: ProcessID) {
+        addCommonFields(priority: LogPriority.warning.rawValue, process)
+        writer.append("MESSAGE_ID=")
+        writer.append(MessageID.logDropped)
+        end()
+        writer.append("SIPFORK_EVENT=log-dropped")
+        end()
+        writer.append("MESSAGE=")
+        addDroppedText(count, process)
+        end()
+    }
+
+    // MARK: lines
+
+    mutating func addLine(of record: borrowing LogRecord) {
+        writer.append("<")
+        writer.append(decimal: UInt64(record.priority))
+        writer.append(">")
+        let message = record.value(.message)
+        if message.isEmpty { writer.append(record.event.journalName) } else { addMasked(message) }
+        var isFirst = true
+        for index in 0..<LogField.all.count {
+            guard let name = LogField.all[index].lineName else { continue }
+            let value = record.value(LogField.all[index])
+            if value.isEmpty { continue }
+            writer.append(isFirst ? " [" : " ")
+            isFirst = false
+            writer.append(name)
+            addMasked(value)
+        }
+        writer.append(isFirst ? "\n" : "]\n")
+    }
+
+    mutating func addDroppedLine(_ count: UInt64, _ process: ProcessID) {
+        writer.append("<4>")
+        addDroppedText(count, process)
+        writer.append("\n")
+    }
+
+    private mutating func addDroppedText(_ count: UInt64, _ process: ProcessID) {
+        writer.append(decimal: count)
+        writer.append(count == 1 ? " log entry of " : " log entries of ")
+        addName(process)
+        writer.append(" dropped: the journal takes too long")
+    }
+
+    // MARK: masking
+
+    private mutating func addMasked(_ text: Span<UInt8>) {
+        var index = 0
+        while index < text.count {
+            let byte = text[index]
+            if byte >= 0x20 && byte < 0x7F {
+                writer.append(byte)
+                index += 1
+                continue
+            }
+            let length = LogForm.characterLength(text, at: index)
+            if length == 0 {
+                writer.append(0x3F)
+                index += 1
+            } else {
+                writer.append(text, from: index, to: index + length)
+                index += length
+            }
+        }
+    }
+
+    /// Bytes of the printable character beyond ASCII that begins at `index` (RFC 3629 §4); 0 where there is none.
+    private static func characterLength(_ text: Span<UInt8>, at index: Int) -> Int {
+        let lead = text[index]
+        var second: ClosedRange<UInt8> = 0x80...0xBF
+        let length: Int
+        switch lead {
+        // U+0080 to U+009F are control characters, which terminals obey.
+        case 0xC2: (length, second) = (2, 0xA0...0xBF)
+        case 0xC3...0xDF: length = 2
+        case 0xE0: (length, second) = (3, 0xA0...0xBF)
+        case 0xED: (length, second) = (3, 0x80...0x9F)
+        case 0xE1...0xEF: length = 3
+        case 0xF0: (length, second) = (4, 0x90...0xBF)
+        case 0xF1...0xF3: length = 4
+        case 0xF4: (length, second) = (4, 0x80...0x8F)
+        default: return 0
+        }
+        guard text.count - index >= length, second.contains(text[index + 1]) else { return 0 }
+        for next in 2..<max(length, 2) where text[index + next] & 0xC0 != 0x80 { return 0 }
+        return length
+    }
+}

@@ -1,0 +1,82 @@
+import Glibc
+import Platform
+import SharedState
+import Systemd
+
+/// Where entries go.
+enum LogDestination: Equatable {
+    case journal
+    /// Lines to a descriptor, `<priority>` in front.
+    case lines(Int32)
+}
+
+/// Formats entries and hands them on.
+@safe struct LogOutput: ~Copyable {
+    private let destination: LogDestination
+    private let buffer: UnsafeMutableRawBufferPointer
+    /// An entry, the names of its fields, and the fields that are added to it.
+    private static let capacity = LogRing.maximumEntry + 2048
+
+    init(_ destination: LogDestination) {
+        self.destination = destination
+        unsafe buffer = .allocate(byteCount: LogOutput.capacity, alignment: 8)
+    }
+
+    deinit { unsafe buffer.deallocate() }
+
+    func write(_ record: borrowing LogRecord, of process: ProcessID) {
+        var form = unsafe LogForm(into: ByteWriter(buffer))
+        switch destination {
+        case .journal:
+            form.addFields(of: record, process)
+            // A journal that cannot be reached: better there than nowhere.
+            if send(form) != 0 { line(record, to: STDERR_FILENO) }
+        case .lines(let descriptor): line(record, to: descriptor)
+        }
+    }
+
+    /// The entry about entries that are missing.
+    func writeDropped(_ count: UInt64, of process: ProcessID) {
+        var form = unsafe LogForm(into: ByteWriter(buffer))
+        switch destination {
+        case .journal:
+            form.addDroppedFields(count, process)
+            _ = send(form)
+        case .lines(let descriptor):
+            form.addDroppedLine(count, process)
+            put(form, to: descriptor)
+        }
+    }
+
+    private func line(_ record: borrowing LogRecord, to descriptor: Int32) {
+        var form = unsafe LogForm(into: ByteWriter(buffer))
+        form.addLine(of: record)
+        put(form, to: descriptor)
+    }
+
+    private func send(_ form: LogForm) -> Int32 {
+        var fields = JournalFields()
+        for index in 0..<form.fieldCount {
+            let range = form.field(index)
+            unsafe fields.append(unsafe: UnsafeRawBufferPointer(rebasing: buffer[range]))
+        }
+        return Journal.send(fields)
+    }
+
+    /// One write a line, so that lines of several processes do not mix.
+    private func put(_ form: LogForm, to descriptor: Int32) {
+        var done = 0
+        while done < form.count {
+            let result = unsafe Glibc.write(descriptor, buffer.baseAddress! + done, form.count - done)
+            if result > 0 {
+                done += result
+            } else if SystemError.lastCode == EAGAIN {
+                // A terminal or pipe that somebody made non-blocking.
+                var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                _ = unsafe poll(&wait, 1, 1000)
+            } else if SystemError.lastCode != EINTR {
+                return
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import SharedState
+
+/// An entry as it lies in a ring (figure in `LogRing`). Whatever the bytes are, nothing is read outside of them.
+struct LogRecord: ~Escapable {
+    private let bytes: Span<UInt8>
+
+    @_lifetime(copy bytes)
+    init(_ bytes: Span<UInt8>) { self.bytes = bytes }
+
+    var event: LogEvent { bytes.count > 0 ? LogEvent(rawValue: bytes[0]) ?? .none : .none }
+
+    /// syslog's number, 0 to 7.
+    var priority: UInt8 { bytes.count > 1 ? min(bytes[1], 7) : LogPriority.info.rawValue }
+
+    /// The value of a field; empty where the entry has none.
+    @_lifetime(copy self)
+    func value(_ field: LogField) -> Span<UInt8> {
+        var at = 2
+        while bytes.count - at >= 3 {
+            let count = Int(bytes[at + 1]) | Int(bytes[at + 2]) << 8
+            let start = at + 3
+            if count > bytes.count - start { break }
+            if bytes[at] == field.rawValue { return bytes.extracting(start..<(start + count)) }
+            at = start + count
+        }
+        return bytes.extracting(0..<0)
+    }
+}

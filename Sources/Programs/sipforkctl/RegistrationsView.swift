@@ -1,0 +1,102 @@
+import Platform
+import SharedState
+import Syntax
+
+/// `registrations`: addresses of record and their contacts.
+struct RegistrationsView: View, Equatable {
+    struct Contact: Equatable {
+        let uri: String
+        /// Seconds left.
+        let expires: Int
+        /// Thousandths.
+        let q: Int
+    }
+
+    struct Registration: Equatable {
+        let addressOfRecord: String
+        let contacts: [Contact]
+    }
+
+    var registrations: [Registration] = []
+
+    var json: JSON {
+        .array(
+            registrations.map { registration in
+                [
+                    "aor": .string(registration.addressOfRecord),
+                    "contacts": .array(
+                        registration.contacts.map { contact in
+                            [
+                                "uri": .string(contact.uri), "expires": .number(contact.expires),
+                                "q": .thousandths(contact.q),
+                            ]
+                        }),
+                ]
+            })
+    }
+
+    var text: String {
+        if registrations.isEmpty { return "no registrations\n" }
+        var rows: [[String]] = []
+        for registration in registrations {
+            for (index, contact) in registration.contacts.enumerated() {
+                rows.append([
+                    index == 0 ? Layout.printable(registration.addressOfRecord) : "",
+                    Layout.printable(contact.uri),
+                    Layout.duration(contact.expires), Decimal.thousandths(contact.q),
+                ])
+            }
+        }
+        return Layout.table(["ADDRESS OF RECORD", "CONTACT", "EXPIRES IN", "Q"], rows, right: [2])
+    }
+
+    /// The form under which the table has an address of record, from `sip:alice@example.org` or
+    /// `alice@example.org`; nil where it is none.
+    static func canonical(_ text: String) -> [UInt8]? {
+        let scheme = text.prefix { $0 != ":" && $0 != "@" }.lowercased()
+        let hasScheme = text.dropFirst(scheme.count).first == ":" && (scheme == "sip" || scheme == "sips")
+        let bytes = Array((hasScheme ? text : "sip:" + text).utf8)
+        guard let uri = SIPURI.parse(bytes.span), uri.isSIP else { return nil }
+        return unsafe withUnsafeTemporaryAllocation(byteCount: bytes.count * 3, alignment: 1) { buffer in
+            var writer = unsafe ByteWriter(buffer)
+            uri.writeAddressOfRecord(bytes.span, to: &writer)
+            return unsafe writer.overflowed ? nil : Array(buffer[..<writer.count])
+        }
+    }
+}
+
+extension RegistrationsView {
+    /// - Parameter only: one address of record; nil: all.
+    init(reading state: SharedState, only text: String?) {
+        let now = Clock.epochSeconds()
+        var cursor = LocationCursor(state.locations)
+        if let text {
+            if let bytes = RegistrationsView.canonical(text), let set = cursor.find(bytes.span) {
+                add(set, now)
+            }
+        } else {
+            while let set = cursor.next() { add(set, now) }
+        }
+        registrations.sort { $0.addressOfRecord < $1.addressOfRecord }
+    }
+
+    private mutating func add(_ set: BindingSet, _ now: UInt64) {
+        var contacts: [Contact] = []
+        for binding in set where binding.expiresAt > now {
+            contacts.append(
+                Contact(
+                    uri: String(binding.uri), expires: Int(clamping: binding.expiresAt - now),
+                    q: Int(binding.q)))
+        }
+        if !contacts.isEmpty {
+            registrations.append(Registration(addressOfRecord: String(set.aor), contacts: contacts))
+        }
+    }
+}
+
+extension String {
+    /// Faulty UTF-8 becomes U+FFFD.
+    init(_ bytes: Span<UInt8>) {
+        self = unsafe bytes.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) }
+    }
+}

@@ -1,0 +1,161 @@
+import Testing
+
+@testable import sipforkctl
+
+/// Both forms of each view, from plain values.
+struct ViewTests {
+    static var status: StatusView {
+        var view = StatusView()
+        view.pid = 4711
+        view.uptime = 273_906
+        view.listeners = ["udp:127.0.0.1:5060", "udp:[::1]:5060"]
+        view.workers = [
+            .init(name: "worker 0", pid: 4713, restarts: 0, isReady: true),
+            .init(name: "worker 1", pid: 0, restarts: 12, isReady: false),
+        ]
+        view.locator = .init(name: "locator", pid: 4712, restarts: 1, isReady: true)
+        view.logger = .init(name: "logger", pid: 4714, restarts: 0, isReady: false)
+        view.transactions = 3
+        view.bindings = 2
+        view.records = 7
+        view.slots = 1
+        view.stored = 9
+        view.counters = [
+            .init(name: "messages_received", value: 1234), .init(name: "messages_sent", value: 0),
+        ]
+        return view
+    }
+
+    @Test func writesStatusAsJSON() {
+        #expect(
+            ViewTests.status.json.text
+                == #"{"pid":4711,"uptime_seconds":273906,"mode":"stateful","version":"0.1.0","#
+                + #""listeners":["udp:127.0.0.1:5060","udp:[::1]:5060"],"#
+                + #""workers":[{"index":0,"pid":4713,"restarts":0},{"index":1,"pid":0,"restarts":12}],"#
+                + #""processes":{"locator":{"pid":4712,"restarts":1},"logger":{"pid":4714,"restarts":0}},"#
+                + #""transactions":3,"bindings":2,"arena":{"records":7,"slots":1,"stored":9},"#
+                + #""counters":{"messages_received":1234,"messages_sent":0}}"#)
+    }
+
+    @Test func writesStatusForPeople() {
+        #expect(
+            ViewTests.status.text == """
+                sipfork 0.1.0, stateful, pid 4711, up 3d 04:05:06
+
+                listening     udp:127.0.0.1:5060 udp:[::1]:5060
+                transactions  3
+                bindings      2
+                in use        7 records, 1 slots, 9 stored messages
+
+                PROCESS    PID  RESTARTS  STATE
+                worker 0  4713         0  ready
+                worker 1     -        12  not running
+                locator   4712         1  ready
+                logger    4714         0  starting
+
+                COUNTER            VALUE
+                messages_received   1234
+
+                """)
+    }
+
+    @Test func writesWorkers() {
+        let view = WorkersView(workers: [
+            .init(
+                index: 0, pid: 4713, restarts: 2, isReady: true, transactions: 5, records: 11, stored: 20,
+                mailWaiting: 3, idle: 1249),
+            .init(
+                index: 1, pid: 0, restarts: 0, isReady: false, transactions: 0, records: 0, stored: 0,
+                mailWaiting: 0,
+                idle: nil),
+        ])
+        #expect(
+            view.json.text
+                == #"[{"index":0,"pid":4713,"restarts":2,"ready":true,"transactions":5,"records":11,"stored":20,"#
+                + #""mail_waiting":3,"heartbeat_age_ms":1249},"#
+                + #"{"index":1,"pid":0,"restarts":0,"ready":false,"transactions":0,"records":0,"stored":0,"#
+                + #""mail_waiting":0,"heartbeat_age_ms":null}]"#)
+        #expect(
+            view.text == """
+                WORKER   PID  RESTARTS  STATE        TRANSACTIONS  RECORDS  STORED  MAIL WAITING  LAST TURN
+                     0  4713         2  ready                   5       11      20             3   1.2s ago
+                     1     -         0  not running             0        0       0             0          -
+
+                """)
+    }
+
+    @Test func writesRegistrations() {
+        let view = RegistrationsView(registrations: [
+            .init(
+                addressOfRecord: "alice@example.org",
+                contacts: [
+                    .init(uri: "sip:alice@192.0.2.4:5062", expires: 3599, q: 1000),
+                    .init(uri: "sip:\u{1B}x\"@h", expires: 7, q: 700),
+                ])
+        ])
+        #expect(
+            view.json.text
+                == #"[{"aor":"alice@example.org","contacts":[{"uri":"sip:alice@192.0.2.4:5062","expires":3599,"q":1},"#
+                + #"{"uri":"sip:\u001bx\"@h","expires":7,"q":0.7}]}]"#)
+        #expect(
+            view.text == """
+                ADDRESS OF RECORD  CONTACT                   EXPIRES IN  Q
+                alice@example.org  sip:alice@192.0.2.4:5062       59:59  1
+                                   sip:?x"@h                         7s  0.7
+
+                """)
+        #expect(RegistrationsView().text == "no registrations\n" && RegistrationsView().json.text == "[]")
+    }
+
+    @Test(
+        arguments: [
+            ("alice@Example.ORG", "alice@example.org"), ("sip:alice@example.org", "alice@example.org"),
+            ("SIPS:%61lice:secret@example.org:5061;transport=tcp", "alice@example.org"),
+            ("example.org", "example.org"),
+            ("alice@[2001:DB8::1]", "alice@[2001:db8::1]"), ("tel:+123", nil), ("", nil), ("a b@c", nil),
+            ("@", nil),
+        ] as [(String, String?)])
+    func understandsAddressesOfRecord(_ text: String, _ canonical: String?) {
+        #expect(RegistrationsView.canonical(text).map { String(decoding: $0, as: UTF8.self) } == canonical)
+    }
+
+    @Test func writesTransactions() {
+        let view = TransactionsView(transactions: [
+            .init(
+                callID: "a84b4c76e66710@pc33", method: "INVITE", state: "proceeding",
+                requestURI: "sip:bob@example.org",
+                worker: 1, pid: 4714, age: 3249, status: 180,
+                forks: [
+                    .init(
+                        index: 0, worker: 1, pid: 4714, state: "proceeding", target: "sip:bob@192.0.2.4",
+                        nextHop: "udp:192.0.2.4:5060", status: 180, cancel: nil),
+                    .init(
+                        index: 1, worker: 0, pid: 4713, state: "completed", target: "udp:192.0.2.5:5060",
+                        nextHop: "udp:192.0.2.5:5060", status: nil, cancel: "trying"),
+                ]),
+            .init(
+                callID: nil, method: "BYE", state: "completed", requestURI: nil, worker: 0, pid: 0, age: 0,
+                status: nil,
+                forks: []),
+        ])
+        #expect(
+            view.json.text
+                == #"[{"call_id":"a84b4c76e66710@pc33","method":"INVITE","state":"proceeding","#
+                + #""request_uri":"sip:bob@example.org","status":180,"worker":1,"pid":4714,"age_ms":3249,"forks":["#
+                + #"{"index":0,"worker":1,"pid":4714,"state":"proceeding","target":"sip:bob@192.0.2.4","#
+                + #""next_hop":"udp:192.0.2.4:5060","status":180,"cancel":null},"#
+                + #"{"index":1,"worker":0,"pid":4713,"state":"completed","target":"udp:192.0.2.5:5060","#
+                + #""next_hop":"udp:192.0.2.5:5060","status":null,"cancel":"trying"}]},"#
+                + #"{"call_id":null,"method":"BYE","state":"completed","request_uri":null,"status":null,"#
+                + #""worker":0,"pid":0,"age_ms":0,"forks":[]}]"#)
+        #expect(
+            view.text == """
+                INVITE sip:bob@example.org  proceeding 180  worker 1 (pid 4714)  3.2s  call-id a84b4c76e66710@pc33
+                    fork 0  worker 1 (pid 4714)  proceeding 180  sip:bob@192.0.2.4 via udp:192.0.2.4:5060
+                    fork 1  worker 0 (pid 4713)  completed  udp:192.0.2.5:5060  CANCEL trying
+                BYE -  completed  worker 0 (pid 0)  0.0s  call-id -
+
+                """)
+        #expect(TransactionsView().text == "no transactions\n" && TransactionsView().json.text == "[]")
+    }
+}
