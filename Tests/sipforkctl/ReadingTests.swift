@@ -33,7 +33,11 @@ struct ReadingTests {
         state.processes.countRestart(.worker(2))
         state.processes.setReady(true, .worker(2))
         state.counters.add(.callsFailed, .worker(1), 7)
-        _ = state.slots.take(5)
+        // Three in a worker's hands, and the master's batch of empty ones.
+        for slot in 0..<70 {
+            let taken = state.slots.take(slot)
+            if slot < 3 { state.slots.hand(taken, from: .master, to: .worker(0)) }
+        }
         let shard = state.shard(2)
         shard.setServerTransactions(4)
         _ = shard.table.insert(kind: RecordKind.server, key: 1)
@@ -43,7 +47,7 @@ struct ReadingTests {
         #expect(
             view.workers.map(\.pid) == [0, 0, 22] && view.workers[2].restarts == 1 && view.workers[2].isReady)
         #expect(
-            view.transactions == 4 && view.records == 1 && view.stored == 1 && view.slots == 1
+            view.transactions == 4 && view.records == 1 && view.stored == 1 && view.slots == 3 + 3
                 && view.bindings == 0)
         #expect(view.counters.first { $0.name == "calls_failed" }?.value == 7)
         #expect(view.counters.count == Counter.allCases.count)

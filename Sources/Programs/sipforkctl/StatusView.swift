@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import Platform
 import SharedState
@@ -114,10 +115,22 @@ extension StatusView {
         locator = Process(reading: state, .locator)
         logger = Process(reading: state, .logger)
         bindings = state.locations.bindingCount
-        slots = state.slots.inUse
+        slots = StatusView.usedSlots(state.slots)
         counters = Counter.allCases.map {
             Counted(name: $0.name, value: Int(clamping: state.counters.total($0)))
         }
+    }
+}
+
+extension StatusView {
+    /// Slots with a message in them: the master keeps one batch of empty ones at hand, to receive into.
+    private static func usedSlots(_ slots: Slots) -> Int {
+        var used = 0
+        var hand = 0
+        for index in 0..<slots.count where !slots.isFree(index) {
+            if slots.owner(index) == .master { hand += 1 } else { used += 1 }
+        }
+        return used + max(hand - Int(cp_batch), 0)
     }
 }
 
