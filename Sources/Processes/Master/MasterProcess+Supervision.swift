@@ -11,6 +11,7 @@ extension MasterProcess {
         let now = Clock.milliseconds()
         children[index].startedAt = now
         children[index].restartAt = 0
+        children[index].isAborted = false
         state.processes.setReady(false, process)
         state.processes.beat(now, process)
         do {
@@ -55,6 +56,26 @@ extension MasterProcess {
                 .childDied, .error,
                 "\(process.name) (pid \(pid)) died: \(how); its successor \(delay == 0 ? "takes over" : "starts in \(delay) ms")")
             if delay == 0 { start(index) }
+        }
+    }
+
+    /// Design §5.3: a worker with mail waiting that has not begun a turn for five seconds hangs. SIGABRT first, which
+    /// leaves a core; SIGKILL a second later, for one that cannot take signals.
+    mutating func killHanging(_ now: UInt64) {
+        for index in children.indices where children[index].isRunning {
+            guard let worker = children[index].process.workerIndex else { continue }
+            let process = children[index].process
+            let silence = now &- max(state.processes.heartbeat(process), children[index].startedAt)
+            let handled = state.shard(worker).seen.last(from: .master)
+            if silence < 5000 || silence > UInt64.max / 2 || handled >= state.masterRing(to: process).tail { continue }
+            if !children[index].isAborted {
+                children[index].isAborted = true
+                log.note(
+                    .childDied, .error, "\(process.name) (pid \(children[index].pid)) hangs: no turn for \(silence) ms; ending it")
+                kill(children[index].pid, SIGABRT)
+            } else {
+                kill(children[index].pid, SIGKILL)
+            }
         }
     }
 

@@ -214,7 +214,8 @@ struct MasterProcess: ~Copyable {
             notifier.ready(status: statusLine())
         }
         if now >= nextStatus && isReady {
-            nextStatus = now + 5000
+            nextStatus = now + 1000
+            killHanging(now)
             notifier.status(statusLine())
         }
         if let interval = notifier.watchdogInterval, now >= nextWatchdog {

@@ -51,7 +51,8 @@ extension WorkerProcess {
         guard let fault = Fault(rawValue: fault - 1) else { return }
         state.counters.add(.badRequests, me)
         logMalformed(message, source, fault.reason)
-        if message.method == .ack || !source.isAnswerable(message) { return }
+        // Without a Via there is no way back (§18.2.2).
+        if message.method == .ack || message.index.topVia.isEmpty { return }
         answerStateless(message, source, status: fault.status, reason: fault.reason)
     }
 
@@ -221,11 +222,5 @@ struct RequestSource {
         let via = message.index.topVia
         if !via.hasRport { address.port = via.portOrDefault }
         responseAddress = address
-    }
-
-    /// True where an answer can be built at all.
-    func isAnswerable(_ message: Message) -> Bool {
-        let index = message.index
-        return !index.topVia.isEmpty && index.has(.from) && index.has(.to) && index.has(.callID) && index.has(.cseq)
     }
 }

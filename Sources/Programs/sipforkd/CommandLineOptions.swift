@@ -81,7 +81,6 @@ struct CommandLineOptions {
         }
         if checkOnly {
             for warning in warnings { report(.warning, warning) }
-            print("\(path ?? "command line"): configuration is good")
             return 0
         }
         return MasterMain.run(

@@ -12,6 +12,9 @@ package struct SeenMail: BitwiseCopyable {
         self.base = base
     }
 
+    /// The last sequence number handled of that sender.
+    package func last(from sender: ProcessID) -> UInt64 { log.memory.loadAtomic(base + sender.index * 8) }
+
     /// True the first time; a repeated message (its sender died between sending and noting it) gives false.
     package func isNew(_ mail: Mail) -> Bool {
         precondition(mail.sender.index < ProcessID.limit)

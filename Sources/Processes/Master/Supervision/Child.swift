@@ -22,6 +22,9 @@ struct Child {
     /// Deaths within a second of the start, in a row.
     var quickDeaths: UInt64 = 0
 
+    /// It hangs, and was sent SIGABRT.
+    var isAborted = false
+
     init(_ process: ProcessID) { self.process = process }
 
     var isRunning: Bool { pid != 0 }
