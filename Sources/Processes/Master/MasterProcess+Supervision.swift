@@ -22,7 +22,7 @@ extension MasterProcess {
             log.note(.childStarted, .info, "\(process.name) started, pid \(pid)")
         } catch {
             log.note(.childDied, .error, "\(process.name) cannot be started: \(error)")
-            children[index].died(now: now)
+            children[index].died(now: now, wasKilled: false)
             children[index].restartAt = now + 1000
         }
     }
@@ -43,13 +43,13 @@ extension MasterProcess {
             guard let index = children.firstIndex(where: { $0.pid == pid }) else { continue }
             let process = children[index].process
             let now = Clock.milliseconds()
-            children[index].died(now: now)
+            let signal = cp_exit_signal(status)
+            children[index].died(now: now, wasKilled: signal == SIGKILL || signal == SIGTERM)
             state.processes.setPid(0, process)
             if isStopping { continue }
             state.processes.countRestart(process)
             // Its turn, if it was in one, holds nothing any more.
             state.processes.endTurn(process)
-            let signal = cp_exit_signal(status)
             let how = signal != 0 ? "killed by signal \(signal)" : "exit status \(cp_exit_status(status))"
             let delay = children[index].restartAt - now
             log.note(

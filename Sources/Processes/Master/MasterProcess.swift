@@ -33,6 +33,7 @@ struct MasterProcess: ~Copyable {
     private let signals: Descriptor
     private var blocked = InlineArray<68, Bool>(repeating: false)
     private var nextStatus: UInt64 = 0
+    private var toldStatus = ""
     private var nextWatchdog: UInt64 = 0
     private let options: MasterOptions
 
@@ -216,7 +217,7 @@ struct MasterProcess: ~Copyable {
         if now >= nextStatus && isReady {
             nextStatus = now + 1000
             killHanging(now)
-            notifier.status(statusLine())
+            tellStatus()
         }
         if let interval = notifier.watchdogInterval, now >= nextWatchdog {
             nextWatchdog = now + UInt64(interval / 2)
@@ -231,6 +232,14 @@ struct MasterProcess: ~Copyable {
         if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }
         for child in children where child.restartAt != 0 { next = min(next, child.restartAt) }
         return next <= now ? 0 : Int32(min(next - now, 60_000))
+    }
+
+    /// Only what has changed: systemd logs and wakes for each.
+    private mutating func tellStatus() {
+        let line = statusLine()
+        if line == toldStatus { return }
+        toldStatus = line
+        notifier.status(line)
     }
 
     private func statusLine() -> String {

@@ -15,22 +15,22 @@ package struct Notifier: Sendable {
         watchdogInterval = microseconds == 0 ? nil : max(1, Int(clamping: microseconds / 1000))
     }
 
-    /// The service is up. `status` is shown by `systemctl status`.
-    package func ready(status: String) { send("READY=1\nSTATUS=\(oneLine(status))") }
+    /// The service is up. `status` is shown by `systemctl status`. The one notification that waits until it is taken.
+    package func ready(status: String) { unsafe _ = cs_notify("READY=1\nSTATUS=\(oneLine(status))") }
 
     package func status(_ text: String) { send("STATUS=\(oneLine(text))") }
 
     package func stopping() { send("STOPPING=1") }
 
     /// Allocates nothing: called from the loop.
-    package func watchdog() { unsafe _ = cs_notify(Notifier.watchdogAssignment.utf8Start) }
+    package func watchdog() { unsafe _ = cs_notify_at_once(Notifier.watchdogAssignment.utf8Start) }
 
     /// Another process is the service's main process from now on.
     package func mainPID(_ pid: Int32) { send("MAINPID=\(pid)") }
 
     private static let watchdogAssignment: StaticString = "WATCHDOG=1"
 
-    private func send(_ assignments: String) { unsafe _ = cs_notify(assignments) }
+    private func send(_ assignments: String) { unsafe _ = cs_notify_at_once(assignments) }
 
     /// A newline would begin another assignment.
     private func oneLine(_ text: String) -> String { String(text.map { $0.isNewline ? " " : $0 }) }

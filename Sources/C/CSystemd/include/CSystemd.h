@@ -5,6 +5,8 @@
 
 // Sends assignments ("READY=1\nSTATUS=…") to the service manager; negative errno on failure, 0 without $NOTIFY_SOCKET.
 int cs_notify(const char *assignments);
+// As cs_notify, but never waits: sd_notify blocks while the manager's queue is full, and the master must not. -EAGAIN then.
+int cs_notify_at_once(const char *assignments);
 // sd_watchdog_enabled: microseconds within which WATCHDOG=1 must come; 0 when not asked for, or not of this process.
 uint64_t cs_watchdog(void);
 

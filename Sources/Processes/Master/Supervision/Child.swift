@@ -29,10 +29,11 @@ struct Child {
 
     var isRunning: Bool { pid != 0 }
 
-    /// Notes a death; the next start is at once, or later for one that dies again and again: 50 ms doubled up to 2 s.
-    mutating func died(now: UInt64) {
+    /// Notes a death; the next start is at once, or later for one that fails again and again: 50 ms doubled up to 2 s.
+    /// Being killed from outside is no failure of its own.
+    mutating func died(now: UInt64, wasKilled: Bool) {
         pid = 0
-        quickDeaths = now &- startedAt < 1000 ? quickDeaths + 1 : 0
+        quickDeaths = now &- startedAt < 1000 && !wasKilled ? quickDeaths + 1 : 0
         let delay: UInt64 = quickDeaths < 3 ? 0 : min(50 << min(quickDeaths - 3, 10), 2000)
         restartAt = now + delay
     }
