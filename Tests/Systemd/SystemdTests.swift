@@ -56,6 +56,18 @@ struct SystemdTests {
         #expect(notifications { Notifier().status("a\nSTOPPING=1\r\nb") } == ["STATUS=a STOPPING=1 b"])
     }
 
+    /// sd_notify would wait here for good: the socket's queue is full and nobody reads.
+    @Test("a manager that does not listen holds nobody up")
+    func fullQueue() {
+        let texts = notifications {
+            let notifier = Notifier()
+            for number in 0..<2000 { notifier.status("\(number)") }
+            notifier.watchdog()
+        }
+        #expect(texts.first == "STATUS=0")
+        #expect(texts.count < 2000)
+    }
+
     @Test("without systemd nothing happens")
     func withoutSystemd() {
         unsafe unsetenv("NOTIFY_SOCKET")
