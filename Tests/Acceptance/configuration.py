@@ -121,7 +121,7 @@ def bad_start():
 def bad_command_line():
     for arguments, word in (
             (("-t", "-c", "/nonexistent/sipfork.toml"), "/nonexistent/sipfork.toml"),
-            (("-t", "--no-such-option"), "--no-such-option"), (("-t", "--listen", "udp:127.0.0.1"), "127.0.0.1"),
+            (("-t", "--no-such-option"), "--no-such-option"), (("-t", "--listen", "udp:127.0.0.1:99999"), "127.0.0.1"),
             (("-t", "--listen"), "--listen")):
         status, output = daemon(*arguments)
         true(status in (EX_CONFIG, EX_USAGE), f"exit status {status} of {arguments} ({output})")

@@ -16,7 +16,7 @@ package enum MasterMain {
             var master = try MasterProcess(options, snapshot)
             return master.run()
         } catch {
-            Console.report(.error, "cannot start: \(error)")
+            Console.report(.error, "cannot start: \(error)", event: .note)
             return 1
         }
     }
@@ -66,18 +66,5 @@ package enum MasterMain {
             throw SystemError("state directory", code: ENAMETOOLONG)
         }
         return snapshot
-    }
-}
-
-/// Lines on stderr, for what cannot go through the logger: before it runs, and after it has ended. systemd reads the
-/// priority in front.
-package enum Console {
-    package static func report(_ priority: LogPriority, _ text: String) {
-        print("<\(priority.rawValue)>\(text)")
-    }
-
-    package static func print(_ text: String) {
-        let bytes = Array((text + "\n").utf8)
-        _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress!, $0.count) }
     }
 }

@@ -74,13 +74,36 @@ extension WorkerProcess {
     /// Keeps a response where it is the best so far (step 4 and 6).
     private mutating func offer(_ message: Message, _ record: inout ServerRecord, status: UInt16, fork: UInt8) {
         // Once a final response has left there is nothing to choose any more.
-        if record.request.isNone || !record.bestResponse.offer(status: status, fork: fork) { return }
+        if record.request.isNone { return }
+        let held = record.bestResponse.status
+        if !record.bestResponse.offer(status: status, fork: fork) {
+            if ChallengeMerge.isChallenge(held) && ChallengeMerge.isChallenge(status) {
+                addChallenges(of: message, to: &record)
+            }
+            return
+        }
         shard.stored.free(record.best)
         record.best = .none
         guard let room = shard.stored.reserve(message.bytes.count) else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         ForwardedResponse.write(message, to: &writer)
         record.best = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
+    }
+
+    /// Step 7: the caller shall see every fork's challenge, to answer all of them at once.
+    private mutating func addChallenges(of message: Message, to record: inout ServerRecord) {
+        guard let best = storedMessage(record.best),
+            let room = shard.stored.reserve(best.bytes.count + ChallengeMerge.bytes(of: message))
+        else { return }
+        var writer = memory.writer(room.offset, capacity: room.capacity)
+        ChallengeMerge.write(best, adding: message, to: &writer)
+        let merged = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
+        if writer.overflowed {
+            shard.stored.free(merged)
+            return
+        }
+        shard.stored.free(record.best)
+        record.best = merged
     }
 
     private func offerLocal(_ record: inout ServerRecord, status: UInt16, fork: UInt8) {
