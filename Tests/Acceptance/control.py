@@ -136,14 +136,12 @@ def notifications():
     os.environ["WATCHDOG_USEC"] = "400000"
     try:
         with Sipfork() as proxy:
-            eventually(
-                lambda: sum("WATCHDOG=1" in notice for notice in proxy.read_notices()) >= 5, "five WATCHDOG=1", 5)
+            eventually(lambda: proxy.notices.count("WATCHDOG=1") >= 5, "five WATCHDOG=1", 5)
             proxy.stop()
             proxy.checks_stop = False
-            said = "\n".join(proxy.notices).split("\n")
             for word in ("READY=1", "STOPPING=1"):
-                contains(said, word, "what the notify socket heard")
-            true(any(line.startswith("STATUS=") for line in said), f"a STATUS= among {set(said)}")
+                contains(proxy.notices, word, "what the notify socket heard")
+            true(any(line.startswith("STATUS=") for line in proxy.notices), f"a STATUS= among {set(proxy.notices)}")
     finally:
         del os.environ["WATCHDOG_USEC"]
 

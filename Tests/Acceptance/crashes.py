@@ -213,7 +213,7 @@ def clean_stop():
         bob.answer(bob.expect("INVITE"), 180)
         alice.answer_of(invite, 180)
         proxy.stop()
-        contains("\n".join(proxy.notices).split("\n"), "STOPPING=1", "what the notify socket heard")
+        contains(proxy.notices, "STOPPING=1", "what the notify socket heard")
         true(proxy.control("status", check=False).returncode != 0, "sipforkctl fails when nobody runs")
         proxy.checks_stop = False
 

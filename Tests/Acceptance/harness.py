@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from waiting import await_exit, eventually, process_exists
@@ -115,7 +116,8 @@ class Sipfork:
             self.settings.setdefault(section, {}).update(keys)
         self.arguments = arguments
         self.process = None
-        self.notices = []
+        self.notices = []  # the lines that the daemon sent to its notify socket
+        self.ready = threading.Event()
         self.checks_stop = True
         self.names_directories = True
 
@@ -144,22 +146,28 @@ class Sipfork:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=die_with_us)
+        self.listener = threading.Thread(target=self.listen, args=(self.notify, self.process), daemon=True)
+        self.listener.start()
         deadline = time.monotonic() + timeout
-        while not any("READY=1" in notice.split("\n") for notice in self.notices):
+        while not self.ready.wait(0.05):
             if self.process.poll() is not None:
-                raise AssertionError(f"sipforkd exited with {self.process.returncode} before it was ready\n{self.tail()}")
+                code = self.process.returncode
+                raise AssertionError(f"sipforkd exited with {code} before it was ready\n{self.tail()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise AssertionError(f"sipforkd sent no READY=1 within {timeout} s; it sent {self.notices}\n{self.tail()}")
-            self.read_notices(0.05)
+                raise AssertionError(f"no READY=1 within {timeout} s, but {self.notices}\n{self.tail()}")
         return self
 
-    def read_notices(self, timeout=0.0):
-        """Takes what the daemon told the notify socket; waits up to `timeout` seconds for the first."""
-        while select.select([self.notify], [], [], timeout)[0]:
-            self.notices.append(self.notify.recv(8192).decode(errors="replace"))
-            timeout = 0.0
-        return self.notices
+    def listen(self, notify, process):
+        """Reads the notify socket until the process is gone, in a thread: a full one would stop the daemon."""
+        ended = False
+        while not ended:
+            ended = process.poll() is not None
+            while select.select([notify], [], [], 0.0 if ended else 0.1)[0]:
+                self.notices += notify.recv(8192).decode(errors="replace").split("\n")
+                if "READY=1" in self.notices:
+                    self.ready.set()
+        notify.close()
 
     def stop(self, timeout=10):
         """SIGTERM; the daemon must exit with 0, say STOPPING=1 before, and leave no child."""
@@ -180,7 +188,7 @@ class Sipfork:
             os.close(handle)
             if not gone:
                 raise AssertionError(f"orphan left after a clean stop: {pid} ({name})")
-        self.read_notices()
+        self.listener.join(3)
 
     def kill(self):
         """SIGKILL to the master, for tests that end badly; waits until its children are gone too."""
@@ -218,8 +226,6 @@ class Sipfork:
         return False
 
     def clean_up(self):
-        if hasattr(self, "notify"):
-            self.notify.close()
         if self.own_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 
