@@ -98,12 +98,13 @@ import Glibc
         unsafe base.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
     }
 
-    /// What was written so far.
+    /// What was written so far: valid as long as the memory is, whose owner outlives the writer. A lifetime bound to the
+    /// writer would put each local one on the heap.
     package var written: Span<UInt8> {
-        @_lifetime(borrow self) get {
+        @_lifetime(immortal) get {
             let bytes = unsafe Span<UInt8>(
                 _unsafeStart: base.assumingMemoryBound(to: UInt8.self), count: count)
-            return unsafe _overrideLifetime(bytes, borrowing: self)
+            return unsafe _overrideLifetime(bytes, copying: ())
         }
     }
 
