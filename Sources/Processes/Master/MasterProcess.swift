@@ -28,6 +28,7 @@ struct MasterProcess: ~Copyable {
     var isLoggerTold = false
     private var reception: Reception
     private let control: ControlSocket
+    private var controlPeers = ControlPeers()
     private let mail: MailSender
     private var poller: Poller
     private let signals: Descriptor
@@ -42,6 +43,7 @@ struct MasterProcess: ~Copyable {
         static let control: UInt64 = 2
         static let listener: UInt64 = 0x100
         static let mailbox: UInt64 = 0x200
+        static let controlPeer: UInt64 = 0x1_0000_0000
     }
 
     init(_ options: MasterOptions, _ snapshot: ConfigurationSnapshot) throws(SystemError) {
@@ -142,7 +144,12 @@ struct MasterProcess: ~Copyable {
     private mutating func handle(_ event: Poller.Event) {
         switch event.token {
         case Token.signals: takeSignals()
-        case Token.control: control.answer(arena: arena.descriptor.number)
+        case Token.control: acceptControl()
+        case Token.controlPeer...:
+            let peer = Int32(event.token - Token.controlPeer)
+            ControlSocket.answer(peer, arena: arena.descriptor.number)
+            poller.remove(peer)
+            controlPeers.remove(peer)
         case Token.mailbox...:
             let process = ProcessID(rawValue: UInt8(event.token - Token.mailbox))
             if event.writable { resume(process) }
@@ -153,6 +160,18 @@ struct MasterProcess: ~Copyable {
                 break
             }
         default: break
+        }
+    }
+
+    private mutating func acceptControl() {
+        while let peer = control.accept() {
+            let number = peer.number
+            let dropped = controlPeers.add(peer)
+            if dropped >= 0 {
+                poller.remove(dropped)
+                controlPeers.remove(dropped)
+            }
+            do { try poller.add(number, token: Token.controlPeer + UInt64(number)) } catch { controlPeers.remove(number) }
         }
     }
 

@@ -39,29 +39,49 @@ struct ControlSocket: ~Copyable {
     /// The socket file goes with a clean stop.
     func remove() { _ = unsafe unlink(path) }
 
-    /// Answers everyone who is waiting. One that sends nothing within 50 ms is dropped, so that nobody holds up the
-    /// master.
-    func answer(arena: Int32) {
-        for _ in 0..<16 {
+    /// The next peer that has connected and may ask; nil where nobody waits.
+    func accept() -> Descriptor? {
+        while true {
             let accepted = cp_accept(descriptor.number)
-            if accepted < 0 { return }
+            if accepted < 0 { return nil }
             let peer = Descriptor(owning: accepted)
-            if cp_peer_is_trusted(peer.number) == 0 { continue }
-            var wait = pollfd(fd: peer.number, events: Int16(POLLIN), revents: 0)
-            if unsafe poll(&wait, 1, 50) <= 0 { continue }
-            var request = InlineArray<64, UInt8>(repeating: 0)
-            var span = request.mutableSpan
-            let count = unsafe span.withUnsafeMutableBufferPointer { unsafe recv(peer.number, $0.baseAddress!, 64, 0) }
-            guard count >= 4, request[0] == 0x76, request[1] == 0x69, request[2] == 0x65, request[3] == 0x77 else {
-                continue
-            }
-            let view = unsafe open("/proc/self/fd/\(arena)", O_RDONLY | O_CLOEXEC)
-            if view < 0 { continue }
-            let reading = Descriptor(owning: view)
-            var head = (ArenaHeader.magic, StateLayout.hash)
-            _ = unsafe withUnsafeBytes(of: &head) {
-                unsafe cp_send_descriptor(peer.number, reading.number, $0.baseAddress!, $0.count)
-            }
+            if cp_peer_is_trusted(peer.number) != 0 { return peer }
         }
+    }
+
+    /// Answers a peer whose request has come.
+    static func answer(_ peer: Int32, arena: Int32) {
+        var request = InlineArray<64, UInt8>(repeating: 0)
+        var span = request.mutableSpan
+        let count = unsafe span.withUnsafeMutableBufferPointer {
+            unsafe recv(peer, $0.baseAddress!, 64, Int32(MSG_DONTWAIT))
+        }
+        guard count >= 4, request[0] == 0x76, request[1] == 0x69, request[2] == 0x65, request[3] == 0x77 else { return }
+        let view = unsafe open("/proc/self/fd/\(arena)", O_RDONLY | O_CLOEXEC)
+        if view < 0 { return }
+        let reading = Descriptor(owning: view)
+        var head = (ArenaHeader.magic, StateLayout.hash)
+        _ = unsafe withUnsafeBytes(of: &head) {
+            unsafe cp_send_descriptor(peer, reading.number, $0.baseAddress!, $0.count)
+        }
+    }
+}
+
+/// Peers that have connected to the control socket and not asked yet. A few at a time: who waits too long gives way, so
+/// that a silent one holds up nobody.
+struct ControlPeers {
+    private static let limit = 32
+    private(set) var numbers: [Int32] = []
+
+    /// Takes over a peer; the one that had to go for it, or -1.
+    mutating func add(_ peer: consuming Descriptor) -> Int32 {
+        numbers.append(peer.release())
+        return numbers.count > ControlPeers.limit ? numbers.removeFirst() : -1
+    }
+
+    /// Closes a peer.
+    mutating func remove(_ number: Int32) {
+        numbers.removeAll { $0 == number }
+        close(number)
     }
 }
