@@ -39,6 +39,9 @@ final class World {
         snapshot.advertised[0] = listenerAddress
         snapshot.transactionsPerWorker = UInt64(maxTransactions / workers)
         snapshot.t1 = t1
+        snapshot.networkCount = 1
+        snapshot.networks[0] = SocketAddress(ipv4: 0x7F00_0000, port: 0)
+        snapshot.networkPrefixes[0] = 8
         _ = snapshot.addDomain("example.org")
         state.configuration.publish(snapshot)
         for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
