@@ -125,8 +125,7 @@ class Sipfork:
 
     def start(self, timeout=10):
         """Starts the daemon and waits for READY=1 on a notify socket of ours."""
-        os.makedirs(self.state_directory, exist_ok=True)
-        os.makedirs(self.runtime_directory, exist_ok=True)
+        # State and runtime directory are for the daemon to make.
         arguments = self.arguments
         if arguments is None:
             path = os.path.join(self.directory, "sipfork.toml")

@@ -78,12 +78,14 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
 package struct ConfigurationView: BitwiseCopyable {
     private let memory: Memory
     private let base: Int
+    private let domainsOffset: Int
 
     package static var bytes: Int { (MemoryLayout<ConfigurationSnapshot>.size + 7) & ~7 }
 
     package init(memory: Memory, at base: Int) {
         self.memory = memory
         self.base = base
+        domainsOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.domains)!
     }
 
     /// A copy; for start-up.
@@ -91,13 +93,10 @@ package struct ConfigurationView: BitwiseCopyable {
 
     package func publish(_ snapshot: ConfigurationSnapshot) { memory.store(snapshot, at: base) }
 
-    private var domainsOffset: Int { base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.domains)! }
-
     /// True where `host` (any case) is one of the configured domains.
     package func isOurDomain(_ host: Span<UInt8>, count: Int) -> Bool {
-        let domains = domainsOffset
         for index in 0..<count {
-            let at = domains + index * ConfigurationSnapshot.domainBytes
+            let at = domainsOffset + index * ConfigurationSnapshot.domainBytes
             let length = Int(memory.load(at, as: UInt8.self))
             if length == host.count && matches(host, memory.bytes(at + 1, count: length)) { return true }
         }

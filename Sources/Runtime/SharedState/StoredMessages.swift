@@ -18,9 +18,9 @@ package struct StoredMessages: BitwiseCopyable {
 
     private let log: UndoLog
     private let headers: Int
-    private let areas: Int
-    private let base: Int
     private let records: Int
+    /// Offset of each class's first cell.
+    private let areas: InlineArray<10, Int>
 
     /// Bytes of the pool headers (in the shard's header region).
     package static let headerBytes = classes.count * Pool.headerBytes
@@ -33,26 +33,30 @@ package struct StoredMessages: BitwiseCopyable {
     /// Bytes of all cells for a shard of `records` records.
     package static func bytes(records: Int) -> Int {
         var sum = 0
-        for index in classes.indices { sum += (classes[index] * capacity(index, records: records) + 4095) & ~4095 }
+        for index in classes.indices { sum += areaBytes(index, records: records) }
         return sum
+    }
+
+    /// Bytes of all cells of a class, in whole pages.
+    private static func areaBytes(_ sizeClass: Int, records: Int) -> Int {
+        (classes[sizeClass] * capacity(sizeClass, records: records) + 4095) & ~4095
     }
 
     package init(log: UndoLog, headers: Int, cells: Int, records: Int) {
         self.log = log
         self.headers = headers
-        base = cells
-        areas = 0
         self.records = records
+        var areas = InlineArray<10, Int>(repeating: cells)
+        for index in 1..<10 {
+            areas[index] = areas[index - 1] + StoredMessages.areaBytes(index - 1, records: records)
+        }
+        self.areas = areas
     }
 
     private func pool(_ sizeClass: Int) -> Pool {
         precondition(sizeClass >= 0 && sizeClass < StoredMessages.classes.count, "no such class")
-        var offset = base
-        for index in 0..<sizeClass {
-            offset += (StoredMessages.classes[index] * StoredMessages.capacity(index, records: records) + 4095) & ~4095
-        }
         return Pool(
-            log: log, header: headers + sizeClass * Pool.headerBytes, cells: offset,
+            log: log, header: headers + sizeClass * Pool.headerBytes, cells: areas[sizeClass],
             cellBytes: StoredMessages.classes[sizeClass],
             capacity: StoredMessages.capacity(sizeClass, records: records), link: 8)
     }
