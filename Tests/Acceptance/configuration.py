@@ -212,3 +212,14 @@ def address_taken():
             contains(output, "Address already in use", "what it says")
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@test("a second sipforkd in the same runtime directory does not start, and leaves the first its socket")
+def second_service():
+    with Sipfork() as proxy:
+        status, output = daemon(
+            "--domain", "example.org", "--listen", f"udp:{proxy.prefix}1:5070", "--state-directory",
+            proxy.state_directory, "--runtime-directory", proxy.runtime_directory)
+        equal(status, 1, f"exit status ({output})")
+        contains(output, "another sipforkd serves", "what it says")
+        equal(proxy.status()["pid"], proxy.process.pid, "who answers on the socket")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 
 from harness import FAST_TIMERS, Sipfork, title
 from malformed import without
@@ -129,6 +130,26 @@ def log():
         true(len(lines) >= 4, f"lines of the log: {lines}")
         for line in lines:
             true(re.match(r"<[0-7]>", line), f"a priority before {line!r}")
+
+
+@test("Ctrl-C: SIGINT to every process at once is one clean stop, and a hang-up ends no child")
+def terminal_signals():
+    with Sipfork() as proxy:
+        before = proxy.status()
+        children = proxy.descendants()
+        for pid in children:
+            os.kill(pid, signal.SIGHUP)
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.await_log("SIGHUP")
+        equal(proxy.status()["workers"], before["workers"], "workers after SIGHUP")
+        # Children first: they must not be gone before the master has heard of it.
+        for pid in children:
+            os.kill(pid, signal.SIGINT)
+        proxy.process.send_signal(signal.SIGINT)
+        equal(proxy.process.wait(10), 0, "exit status")
+        proxy.checks_stop = False
+        contains(proxy.log(), "stopping", "the log")
+        true("died" not in proxy.log(), f"no child died: {proxy.log()}")
 
 
 @test("sd_notify: READY=1, STATUS=, the watchdog when asked for, STOPPING=1")

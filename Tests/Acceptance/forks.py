@@ -248,3 +248,14 @@ def nothing_left():
         proxy.idle()
         # A fork that ended in 487 waits for its repetition for 32 s whatever T1 is (timer D, RFC 3261 §17.1.1.2).
         eventually(lambda: proxy.status()["arena"] == before, f"the arena's counts back at {before}", 40)
+
+
+@test("more contacts than max-breadth: the newest are tried")
+def newest_contacts():
+    with Sipfork({"forking": {"max-breadth": 2}, **THREE}) as proxy, three_contacts(proxy) as (alice, phones):
+        invite = alice.invite("bob")
+        for phone in phones[1:]:
+            refuse(phone, phone.expect("INVITE"), 486)
+        alice.ack_failure(invite, alice.answer_of(invite, 486))
+        phones[0].silent(0.3)
+        equal(len(proxy.ctl("registrations")[0]["contacts"]), 3, "contacts")

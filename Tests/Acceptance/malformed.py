@@ -222,6 +222,7 @@ def full_table():
         true(proxy.status()["transactions"] <= 100, "not more transactions than max-transactions")
         with UA("late", proxy.prefix + "40", proxy.address) as late:
             equal(late.expect_final(late.invite("bob"), 3).kind, 503, "one more while the tables are full")
+        proxy.await_log("no room for another transaction")
         for message in {m.get("Call-ID"): m for m in bob.drain() if m.kind == "INVITE"}.values():
             bob.answer(message, 486)
         proxy.idle(30)

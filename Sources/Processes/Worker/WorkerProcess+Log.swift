@@ -47,6 +47,25 @@ extension WorkerProcess {
         log.commit(entry)
     }
 
+    /// No room for another transaction: once a second, the rest is counted (`refusedFull`).
+    mutating func logFull(_ message: Message, _ source: RequestSource) {
+        guard log.isWanted(.warning), fullLimit.allows(now: now) else { return }
+        var entry = log.begin(.limitReached, .warning)
+        var text = line
+        text.append("no room for another transaction (max-transactions): 503 to ")
+        source.peer.write(to: &text)
+        if fullLimit.suppressed > 0 {
+            text.append(" (and to ")
+            text.append(decimal: fullLimit.suppressed)
+            text.append(" more since the last such entry)")
+        }
+        fullLimit.reset()
+        entry.add(.message, text.written)
+        describe(&entry, message, source.peer)
+        entry.add(.status, number: 503)
+        log.commit(entry)
+    }
+
     private func describe(_ entry: inout LogEntry, _ message: Message, _ peer: SocketAddress) {
         entry.add(.callID, message.callID)
         entry.add(.method, message.methodToken)

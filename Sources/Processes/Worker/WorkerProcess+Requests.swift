@@ -176,6 +176,7 @@ extension WorkerProcess {
         if cell == 0 {
             shard.stored.free(request)
             state.counters.add(.refusedFull, me)
+            logFull(message, source)
             answerStateless(message, source, status: 503, retryAfter: true)
             return nil
         }

@@ -14,9 +14,16 @@ extension WorkerProcess {
             return
         }
         let time = Clock.epochSeconds()
+        // The newest stand last: what is more than `max-breadth` is left out at the begin.
+        var surplus = set.liveCount(now: time) - settings.maxBreadth
+        var start = 0
+        while surplus > 0 && start < set.count {
+            if set[start].expiresAt > time { surplus -= 1 }
+            start += 1
+        }
         var needed = 0
         var live = 0
-        for index in 0..<set.count where set[index].expiresAt > time && live < settings.maxBreadth {
+        for index in start..<set.count where set[index].expiresAt > time {
             needed += ForkTarget.headBytes + set[index].uri.count
             live += 1
         }
@@ -30,7 +37,7 @@ extension WorkerProcess {
         }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         var count = 0
-        for index in 0..<set.count where set[index].expiresAt > time && count < live {
+        for index in start..<set.count where set[index].expiresAt > time {
             let contact = set[index].uri
             guard let uri = SIPURI.parse(contact), let peer = RequestRouting.address(of: uri, contact),
                 let listener = identity.listener(for: peer, preferred: Int(source.listener))
@@ -145,7 +152,7 @@ extension WorkerProcess {
         routing.uri.writeAddressOfRecord(message.bytes, to: &user)
         let time = Clock.epochSeconds()
         if let set = state.locations.find(user.written) {
-            for index in 0..<set.count where set[index].expiresAt > time {
+            for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
                 let contact = set[index].uri
                 guard let uri = SIPURI.parse(contact), let peer = RequestRouting.address(of: uri, contact),
                     let listener = identity.listener(for: peer, preferred: Int(source.listener))

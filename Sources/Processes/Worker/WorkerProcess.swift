@@ -30,6 +30,7 @@ struct WorkerProcess: ~Copyable {
     /// Where header lines are made before they are copied: Via, Record-Route, extra lines of an answer.
     let line: ByteWriter
     var malformedLimit = RateLimit(perSecond: 5)
+    var fullLimit = RateLimit(perSecond: 1)
     private var nextOwnMail = 0
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender

@@ -24,6 +24,9 @@ struct ChildRole {
     func run() -> Int32 {
         // ps and top show argv[0], which the master has set; /proc/PID/comm has room for fifteen letters.
         unsafe process.name.withCString { unsafe cp_set_name($0) }
+        // A terminal sends these to all of its processes: the master stops the children, in order.
+        _ = signal(SIGINT, SIG_IGN)
+        _ = signal(SIGHUP, SIG_IGN)
         switch process {
         case .locator: return LocatorMain.run(masterPid: masterPid)
         case .logger: return LoggerMain.run(masterPid: masterPid)

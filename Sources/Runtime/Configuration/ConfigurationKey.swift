@@ -80,7 +80,7 @@ package struct ConfigurationKey: Sendable {
             "forking.order", "\"parallel\"", .only("parallel"),
             "In which order contacts are tried; this version tries all at once."),
         .init(
-            "forking.max-breadth", "60", .integer(1...255, \.maxBreadth),
+            "forking.max-breadth", "60", .integer(1...64, \.maxBreadth),
             "Forks of one request, RFC 5393."),
 
         .init(

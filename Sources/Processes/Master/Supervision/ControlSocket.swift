@@ -22,9 +22,18 @@ struct ControlSocket: ~Copyable {
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { target in
             for index in bytes.indices { unsafe target[index] = bytes[index] }
         }
+        let number = opened.number
+        // A second service in the same directory would take the socket and the database away from the first.
+        let asking = Descriptor(owning: try check("socket") { socket(AF_UNIX, type, 0) })
+        let asker = asking.number
+        let answered = unsafe withUnsafeBytes(of: &address) {
+            unsafe connect(asker, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+        }
+        if answered == 0 || SystemError.lastCode == EAGAIN {
+            throw SystemError("another sipforkd serves \(path)", code: EADDRINUSE)
+        }
         // A socket file that an earlier service left is of no use to anyone.
         _ = unsafe unlink(path)
-        let number = opened.number
         let bound = unsafe withUnsafeBytes(of: &address) {
             unsafe bind(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
         }
