@@ -10,11 +10,12 @@ struct SlotsTests {
         let slot = slots.take(3)
         #expect(slot.index == 3)
         #expect(slots.isHeld(slot, by: .master) && !slots.isFree(3) && slots.owner(3) == .master)
+        #expect(slots.holder(3) == .master && slots.holder(4) == nil)
         #expect(slots.inUse == 1)
         slots.hand(slot, from: .master, to: .worker(1))
         #expect(slots.isHeld(slot, by: .worker(1)) && !slots.isHeld(slot, by: .master))
         slots.release(slot, by: .worker(1))
-        #expect(slots.isFree(3) && slots.inUse == 0)
+        #expect(slots.isFree(3) && slots.holder(3) == nil && slots.inUse == 0)
         let again = slots.take(3)
         #expect(again.generation == slot.generation + 1)
     }

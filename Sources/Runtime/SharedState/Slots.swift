@@ -49,6 +49,12 @@ package struct Slots: BitwiseCopyable {
         ProcessID(rawValue: UInt8(truncatingIfNeeded: memory.loadAtomic(owners + index * 8)))
     }
 
+    /// Who has the slot, nil where it is free: one look, for it may be given back between two.
+    package func holder(_ index: Int) -> ProcessID? {
+        let owner = memory.loadAtomic(owners + index * 8) & 0xFF
+        return owner == Slots.free ? nil : ProcessID(rawValue: UInt8(truncatingIfNeeded: owner))
+    }
+
     /// Takes a free slot for the master, in a new generation.
     package func take(_ index: Int) -> SlotReference {
         let word = memory.loadAtomic(owners + index * 8)

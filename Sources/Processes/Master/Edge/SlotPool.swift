@@ -23,10 +23,12 @@ struct SlotPool: ~Copyable {
         large.removeAll(keepingCapacity: true)
         for process in 0..<ProcessID.limit { held[process] = 0 }
         for index in stride(from: slots.count - 1, through: 0, by: -1) {
-            if slots.isFree(index) {
-                if index < slots.smallCount { small.append(index) } else { large.append(index) }
+            if let holder = slots.holder(index) {
+                held[holder.index] += 1
+            } else if index < slots.smallCount {
+                small.append(index)
             } else {
-                held[slots.owner(index).index] += 1
+                large.append(index)
             }
         }
     }
