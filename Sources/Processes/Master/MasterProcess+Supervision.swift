@@ -65,9 +65,10 @@ extension MasterProcess {
         for index in children.indices where children[index].isRunning {
             guard let worker = children[index].process.workerIndex else { continue }
             let process = children[index].process
-            let silence = now &- max(state.processes.heartbeat(process), children[index].startedAt)
-            let handled = state.shard(worker).seen.last(from: .master)
-            if silence < 5000 || silence > UInt64.max / 2 || handled >= state.masterRing(to: process).tail { continue }
+            let silence = children[index].silence(
+                now: now, heartbeat: state.processes.heartbeat(process),
+                handled: state.shard(worker).seen.last(from: .master), sent: state.masterRing(to: process).tail)
+            if silence < 5000 { continue }
             if !children[index].isAborted {
                 children[index].isAborted = true
                 log.note(

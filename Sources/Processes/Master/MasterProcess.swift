@@ -183,9 +183,11 @@ struct MasterProcess: ~Copyable {
     }
 
     private mutating func flushRing(_ process: ProcessID) {
-        if blocked[process.index] { return }
         let ring = state.masterRing(to: process)
         if ring.sent == ring.tail && ring.handed == ring.tail { return }
+        // The slots change hands in any case: those of a process that stands still count to its quota.
+        mail.handOver(ring, to: process)
+        if blocked[process.index] { return }
         if !mail.flush(ring, to: process, descriptor: writing[process.index]) {
             blocked[process.index] = true
             watch(process, .writable)

@@ -24,10 +24,25 @@ struct Child {
 
     /// It hangs, and was sent SIGABRT.
     var isAborted = false
+    /// Mail that it had handled at the last look, whether more waited then, and since when nothing of it changed.
+    private var handledBefore: UInt64 = 0
+    private var wasBehind = false
+    private var unchangedSince: UInt64 = 0
 
     init(_ process: ProcessID) { self.process = process }
 
     var isRunning: Bool { pid != 0 }
+
+    /// Milliseconds that mail has been waiting without any of it being handled; 0 where none waits. A process that was
+    /// idle for long and has just got mail is none that hangs, so its heartbeat alone says nothing.
+    mutating func silence(now: UInt64, heartbeat: UInt64, handled: UInt64, sent: UInt64) -> UInt64 {
+        let isBehind = handled < sent
+        if !isBehind || !wasBehind || handled != handledBefore { unchangedSince = now }
+        wasBehind = isBehind
+        handledBefore = handled
+        let latest = max(heartbeat, startedAt, unchangedSince)
+        return now > latest ? now - latest : 0
+    }
 
     /// Notes a death; the next start is at once, or later for one that fails again and again: 50 ms doubled up to 2 s.
     /// Being killed from outside is no failure of its own.

@@ -1,0 +1,66 @@
+import Platform
+import SharedMemory
+import SharedState
+import Testing
+
+@testable import Master
+
+@Suite struct ChildTests {
+    struct Look: Sendable {
+        let now: UInt64
+        let heartbeat: UInt64
+        let handled: UInt64
+        let sent: UInt64
+        let silence: UInt64
+    }
+
+    static func look(_ now: UInt64, _ heartbeat: UInt64, _ handled: UInt64, _ sent: UInt64, _ silence: UInt64) -> Look {
+        Look(now: now, heartbeat: heartbeat, handled: handled, sent: sent, silence: silence)
+    }
+
+    /// Each row a life: looks at a child by the clock, its heartbeat, and mail handled and sent.
+    @Test(arguments: [
+        // Idle for a minute, then mail a moment ago: it has had no time yet.
+        [look(1000, 900, 4, 4, 0), look(61000, 900, 4, 5, 0), look(61010, 61005, 5, 5, 0)],
+        // Mail waits and nothing happens.
+        [look(1000, 900, 4, 4, 0), look(2000, 900, 4, 5, 0), look(7000, 900, 4, 6, 5000)],
+        // Slow, but it goes on.
+        [look(1000, 900, 4, 9, 0), look(4000, 900, 5, 9, 0), look(8000, 900, 6, 9, 0)],
+        // It begins turns, if only for timers.
+        [look(1000, 900, 4, 9, 0), look(4000, 3900, 4, 9, 100)],
+        // No mail, no reproach.
+        [look(1000, 900, 4, 4, 0), look(99000, 900, 4, 4, 0)],
+    ])
+    func silence(_ life: [Look]) {
+        var child = Child(.worker(0))
+        child.startedAt = 1
+        for (number, look) in life.enumerated() {
+            let silence = child.silence(now: look.now, heartbeat: look.heartbeat, handled: look.handled, sent: look.sent)
+            #expect(silence == look.silence, "look \(number)")
+        }
+    }
+}
+
+@Suite struct SlotPoolTests {
+    /// Slots that a process holds count to its quota whether its mailbox takes them or not; the others keep the rest.
+    @Test func oneProcessCannotHaveAll() throws {
+        let sizes = ArenaSizes(workers: 2, transactions: 100, bindings: 16)
+        let arena = try Arena(name: "pool", size: SharedState.bytes(sizes))
+        let state = SharedState(memory: arena.memory, sizes: sizes)
+        state.slots.initialize()
+        var pool = SlotPool(slots: state.slots)
+        var handed = 0
+        while handed < state.slots.smallCount, pool.mayHand(to: .worker(0)), let slot = pool.takeSmall() {
+            state.slots.hand(slot, from: .master, to: .worker(0))
+            handed += 1
+        }
+        #expect(handed < state.slots.smallCount * 4 / 5)
+        let other = pool.mayHand(to: .worker(1))
+        #expect(other)
+        for index in 0..<state.slots.count where state.slots.holder(index) == .worker(0) {
+            state.slots.release(SlotReference(index: index, generation: 1), by: .worker(0))
+        }
+        let again = pool.mayHand(to: .worker(0))
+        #expect(again)
+    }
+}
