@@ -118,6 +118,24 @@ struct TurnTests {
         }
     }
 
+    /// Slots are given back behind it: what a successor sent again from one could be another's message.
+    @Test func whatHasLeftIsForgottenBeforeTheTurnEnds() throws {
+        var worker = try TinyWorker()
+        worker.put(5, at: 0)
+        worker.handle(worker.turn.next()!)
+        worker.turn.commit()
+        worker.turn.forgetOutbox()
+        do {
+            let recovery = worker.restart()
+            #expect(recovery == .flush)
+        }
+        #expect(worker.left.isEmpty && worker.sum == 5)
+        do {
+            let number = worker.turn.nextNumber()
+            #expect(number == nil)
+        }
+    }
+
     @Test func takesBackWhatWasNotCommitted() throws {
         var worker = try TinyWorker()
         worker.put(5, at: 0)

@@ -158,6 +158,7 @@ struct WorkerProcess: ~Copyable {
             let result = sender.flush(turn, count: entries)
             state.counters.add(.messagesSent, me, UInt64(result.sent))
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
+            turn.forgetOutbox()
         }
         flushRing(.locator)
         flushRing(.logger)
@@ -192,15 +193,19 @@ struct WorkerProcess: ~Copyable {
 
     // MARK: mail
 
-    /// Appends mail to another process, or to ourselves, which is handled in this turn.
-    mutating func send(_ message: Mail, to receiver: ProcessID) {
+    /// Appends mail to another process, or to ourselves, which is handled in this turn. False where the receiver has not
+    /// read for so long that there is no more room: it is dropped and counted.
+    @discardableResult
+    mutating func send(_ message: Mail, to receiver: ProcessID) -> Bool {
         if receiver == me {
             ownMail.append(message)
-            return
+            return true
         }
         var copy = message
         copy.sender = me
-        if !shard.ring(to: receiver).append(copy, undo: turn.undo) { state.counters.add(.mailDropped, me) }
+        if shard.ring(to: receiver).append(copy, undo: turn.undo) { return true }
+        state.counters.add(.mailDropped, me)
+        return false
     }
 
     private mutating func handleOwnMail() {

@@ -7,7 +7,7 @@ import SharedMemory
 ///
 ///     open     handlers write through the undo log and append to the outbox; nothing has left
 ///        │ commit: one store of {flushing, consumed, entries}
-///     flushing what is in the outbox is sent; mail in the rings is sent; slots change owner
+///     flushing what is in the outbox is sent, and forgotten; mail in the rings is sent; slots change owner
 ///        │ finish: undo log emptied, then one store of {open, consumed, 0}
 ///     open     …
 ///
@@ -144,6 +144,14 @@ package struct Turn: BitwiseCopyable {
     package func commit() {
         Ordering.compilerFence()
         memory.storeAtomic(UInt64(entries) << 32 | UInt64(consumed) << 8 | 1, at: commitWord)
+    }
+
+    /// The outbox has left. Before slots are given back: a successor that sent it again would find in them what others
+    /// have received meanwhile.
+    package mutating func forgetOutbox() {
+        if entries == 0 { return }
+        entries = 0
+        memory.storeAtomic(UInt64(consumed) << 8 | 1, at: commitWord)
     }
 
     /// The outbox has left: the next turn may begin.
