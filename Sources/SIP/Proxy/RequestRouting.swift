@@ -34,6 +34,12 @@ package struct RequestRouting {
 
     package init(_ message: Message, _ identity: Identity) {
         decision = route(message, identity)
+        // §16.3 step 3: a proxy must not pass it on; what is for us has arrived.
+        let isForUs = decision == .ours || decision == .lookUp && message.method == .register
+        switch decision {
+        case .forward, .lookUp, .ours: if message.index.maxForwards == 0 && !isForUs { decision = .refuse(483) }
+        case .refuse: break
+        }
     }
 
     private mutating func route(_ message: Message, _ identity: Identity) -> Decision {
@@ -43,8 +49,6 @@ package struct RequestRouting {
         uri = parsed
         // §16.3 step 2. A tel: or sips: URI is a scheme that we cannot serve yet.
         if uri.scheme != .sip { return .refuse(416) }
-        // §16.3 step 3.
-        if message.index.maxForwards == 0 { return .refuse(483) }
         // §16.3 step 5: no option tag is known here.
         if message.index.has(.proxyRequire) { return .refuse(420) }
 
@@ -85,7 +89,12 @@ package struct RequestRouting {
             return .forward
         }
         nextHop = uri
-        guard identity.isOurs(uri, bytes), !uri.hasParameter("maddr", bytes) else { return .forward }
+        if let maddr = uri.parameter(named: "maddr", bytes) {
+            if !identity.isListener(host: bytes.slice(maddr), port: uri.port) { return .forward }
+            // §16.4: with an maddr that is us it has arrived there; from here on as if there were none.
+            nextHop.parameters = .none
+        }
+        guard identity.isOurs(uri, bytes) else { return .forward }
         return uri.user.isEmpty ? .ours : .lookUp
     }
 
