@@ -19,7 +19,7 @@ final class World {
     private let listener: Int32
     let listenerAddress: SocketAddress
 
-    init(workers: Int = 2, maxTransactions: Int = 1000, t1: UInt32 = 500) throws {
+    init(workers: Int = 2, maxTransactions: Int = 1000, t1: UInt32 = 500, maxBreadth: UInt32 = 60) throws {
         let sizes = ArenaSizes(workers: workers, transactions: maxTransactions, bindings: 100)
         arena = try Arena(name: "world", size: SharedState.bytes(sizes))
         keyArena = try Arena(name: "world-keys", size: Keys.bytes)
@@ -39,10 +39,11 @@ final class World {
         snapshot.advertised[0] = listenerAddress
         snapshot.transactionsPerWorker = UInt64(maxTransactions / workers)
         snapshot.t1 = t1
-        snapshot.networkCount = 1
+        snapshot.maxBreadth = maxBreadth
+        _ = snapshot.addDomain("example.org")
         snapshot.networks[0] = SocketAddress(ipv4: 0x7F00_0000, port: 0)
         snapshot.networkPrefixes[0] = 8
-        _ = snapshot.addDomain("example.org")
+        snapshot.networkCount = 1
         state.configuration.publish(snapshot)
         for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
         for process in [.logger, .locator] + (0..<workers).map({ ProcessID.worker($0) }) {
@@ -86,9 +87,10 @@ final class World {
     /// What the master does with a datagram: slot, scan, mail to `worker`.
     func deliver(_ text: String, from peer: SocketAddress, to worker: Int) {
         let bytes = Array(text.utf8)
-        let free = (0..<state.slots.count).first { state.slots.isFree($0) }!
+        let free = (0..<state.slots.count).first { state.slots.isFree($0) && state.slots.capacity($0) >= bytes.count }!
         let slot = state.slots.take(free)
-        var writer = state.memory.writer(state.slots.bytesOffset(slot.index), capacity: Slots.smallCapacity)
+        var writer = state.memory.writer(
+            state.slots.bytesOffset(slot.index), capacity: state.slots.capacity(slot.index))
         writer.append(bytes.span)
         var header = SlotHeader()
         header.length = UInt32(bytes.count)
@@ -107,10 +109,50 @@ final class World {
             mail.fork = branch.fork
             mail.attempt = branch.attempt
         }
-        let ring = state.masterRing(to: .worker(worker))
+        post(mail, from: .master, ring: state.masterRing(to: .worker(worker)), to: worker)
+    }
+
+    /// What another worker sends.
+    func deliver(_ mail: Mail, fromWorker sender: Int, to worker: Int) {
+        var copy = mail
+        copy.sender = .worker(sender)
+        post(copy, from: .worker(sender), ring: state.shard(sender).ring(to: .worker(worker)), to: worker)
+    }
+
+    private func post(_ mail: Mail, from sender: ProcessID, ring: MailRing, to worker: Int) {
         precondition(ring.append(mail))
-        let sender = MailSender(state: state, process: .master)
+        let sender = MailSender(state: state, process: sender)
         precondition(sender.flush(ring, to: .worker(worker), descriptor: boxes[.worker(worker)]!.writing))
+    }
+
+    /// Mail of worker 0 to a process that reads none of it, until mailbox and ring are full.
+    func fill(_ receiver: ProcessID, by worker: inout WorkerProcess) {
+        let ring = state.shard(0).ring(to: receiver)
+        var junk = Mail(receiver == .locator ? .register : .forkCancel)
+        junk.sender = .worker(0)
+        while ring.append(junk) {
+            while ring.append(junk) {}
+            worker.run(turns: 0)
+        }
+    }
+
+    /// Bindings of an address of record, oldest first, as the locator publishes them.
+    func register(_ aor: String, _ contacts: [String]) {
+        let undo = Turn(memory: state.memory, at: state.locatorTurn).undo
+        var writer = LocationWriter(
+            table: state.locations, undo: undo, processes: state.processes, workers: Int(state.sizes.workers))
+        precondition(writer.isSettled())
+        let name = Array(aor.utf8)
+        let id = Array("r@h".utf8)
+        let sizes = contacts.map { BindingFields.bytes(uri: $0.utf8.count, callID: id.count) }
+        let size = RecordDraft.bytes(aor: name.count, bindings: sizes.reduce(0, +))
+        var draft = writer.begin(name.span, size: size, bindings: contacts.count)!
+        for contact in contacts {
+            let uri = Array(contact.utf8)
+            draft.append(BindingFields(uri: uri.span, callID: id.span, expiresAt: .max, q: 1000, cseq: 1))
+        }
+        writer.publish(draft.seal())
+        undo.forget()
     }
 }
 
@@ -139,7 +181,7 @@ final class Phone {
 /// A request of `phone` to `uri`.
 func request(
     _ method: String, _ uri: String, from phone: Phone, branch: String, callID: String = "call-1", cseq: Int = 1,
-    extra: String = "", toTag: String? = nil
+    extra: String = "", toTag: String? = nil, body: String = ""
 ) -> String {
     """
     \(method) \(uri) SIP/2.0\r
@@ -149,10 +191,10 @@ func request(
     Call-ID: \(callID)\r
     CSeq: \(cseq) \(method)\r
     Max-Forwards: 70\r
-    Content-Length: 0\r
+    Content-Length: \(body.utf8.count)\r
     \r
 
-    """
+    """ + body
 }
 
 /// The answer of a phone to `request`.

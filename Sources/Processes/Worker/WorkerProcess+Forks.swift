@@ -7,6 +7,9 @@ import Transaction
 /// Forks that this worker runs, for its own server transactions or another worker's: client transaction, timer C,
 /// CANCEL (the paper's `Proxy_Fork`, `Proxy_Timeout` and `Proxy_Cancel`).
 extension WorkerProcess {
+    /// Bytes of payload that UDP over IPv4 carries at most.
+    private static var longestDatagram: Int { 65535 - 20 - 8 }
+
     private func fork(_ cell: UInt32) -> ForkRecord { memory.load(shard.table.offset(cell)) }
 
     private func store(_ record: ForkRecord, _ cell: UInt32) {
@@ -28,6 +31,8 @@ extension WorkerProcess {
         var index = MessageIndex()
         guard Scanner.scan(bytes, into: &index) == .complete,
             let (target, uri) = ForkTarget.read(mail.fork, in: owner.bytes(targets)),
+            // Another worker's bytes, which it may be writing anew.
+            Int(target.listener) < identity.listenerCount,
             let room = shard.stored.reserve(bytes.count + uri.count + 512)
         else {
             report(503, of: mail)
@@ -41,6 +46,11 @@ extension WorkerProcess {
         guard owner.isCurrent(mail.first), owner.isCurrent(targets), !writer.overflowed else {
             shard.stored.free(request)
             report(503, of: mail)
+            return
+        }
+        if writer.count > WorkerProcess.longestDatagram {
+            shard.stored.free(request)
+            report(513, of: mail)
             return
         }
         let cell = shard.table.insert(kind: RecordKind.fork, key: key)
@@ -134,7 +144,9 @@ extension WorkerProcess {
             return
         }
         var record = fork(cell)
-        guard isCancel || message.index.cseqMethod.rawValue == record.method else {
+        // §16.7 step 3: without a Via below ours it is for nobody behind us. Our own CANCEL has no other.
+        let isForSomeone = message.index.topVia.rest != 0 || message.index.first(.via).count > 1
+        guard isCancel || isForSomeone && message.index.cseqMethod.rawValue == record.method else {
             state.counters.add(.badResponses, me)
             return
         }

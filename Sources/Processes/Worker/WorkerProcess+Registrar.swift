@@ -19,11 +19,18 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 404)
             return
         }
-        let record = server(cell)
+        var record = server(cell)
         var mail = Mail(.register)
         mail.transaction = reference(record, cell)
         mail.first = record.request
-        send(mail, to: .locator)
+        if !send(mail, to: .locator) {
+            respondLocally(cell, message, status: 503, extra: "Retry-After: 5\r\n")
+            return
+        }
+        // Should its word never come, the transaction must end all the same: when the client has given up as well.
+        record.guardAt = now + values.transactionTimeout
+        store(record, cell)
+        shard.wheel.schedule(cell, due: record.deadline)
     }
 
     /// The locator has stored the bindings, or refused.
@@ -46,6 +53,10 @@ extension WorkerProcess {
             header.append("\r\n")
         case 503: header.append("Retry-After: 5\r\n")
         default: break
+        }
+        if header.overflowed {
+            // More contacts than a datagram holds.
+            header.reset()
         }
         if mail.flags != 0 { reason = RegisterReason(rawValue: UInt8(truncatingIfNeeded: mail.flags))?.text }
         turn.keepScratch(header.count)

@@ -199,6 +199,11 @@ extension WorkerProcess {
 
     /// Requests to the proxy itself: REGISTER for the registrar, OPTIONS (§11); nothing else lives here.
     private mutating func serve(_ cell: UInt32, _ message: Message, _ routing: RequestRouting) {
+        // §8.2.2.3, §10.3 step 2: here we are the server, and know no option tag.
+        if message.index.has(.require) && (message.method == .register || message.method == .options) {
+            respondLocally(cell, message, status: 420)
+            return
+        }
         switch message.method {
         case .register: passToLocator(cell, message)
         case .options:

@@ -60,10 +60,13 @@ extension WorkerProcess {
         if record.open == 0 { sendBest(cell) }
     }
 
-    /// The guard's time has come: forks that still owe a response count as answered 408.
+    /// The guard's time has come: forks that still owe a response count as answered 408, and so does the locator.
     mutating func abandonForks(_ cell: UInt32) {
         var record = server(cell)
-        if record.open == 0 { return }
+        if record.open == 0 {
+            if let request = storedMessage(record.request) { respondLocally(cell, request, status: 408) }
+            return
+        }
         cancelForks(&record, cell, except: nil)
         record.open = 0
         offerLocal(&record, status: 408, fork: 0)
@@ -219,7 +222,14 @@ extension WorkerProcess {
             mail.fork = fork
             mail.first = record.request
             mail.second = targets.rawValue
-            send(mail, to: .worker(ForkPlacement.worker(owner: index, fork: fork, workers: workers)))
+            if !send(mail, to: .worker(ForkPlacement.worker(owner: index, fork: fork, workers: workers))) {
+                // As a fork that could not be sent (§16.9); after the other starts, as all mail to ourselves.
+                var done = Mail(.forkDone)
+                done.transaction = mail.transaction
+                done.fork = fork
+                done.status = 503
+                send(done, to: me)
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ extension WorkerProcess {
     }
 
     private mutating func sendTrying(_ record: inout ServerRecord) {
-        guard let request = storedMessage(record.request), let room = shard.stored.reserve(request.bytes.count + 512)
+        guard let request = storedMessage(record.request), let room = shard.stored.reserve(answerBytes(request))
         else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         LocalResponse.write(
@@ -96,6 +96,11 @@ extension WorkerProcess {
 
     // MARK: local responses
 
+    /// Room for an answer of ours: no body, but compact names written out, each Via of which there may be many.
+    private func answerBytes(_ request: Message) -> Int {
+        Int(request.index.headersEnd) + 3 * Int(request.index.first(.via).count) + 512
+    }
+
     /// Answers a transaction by ourselves. The To tag is derived from the record.
     mutating func respondLocally(
         _ cell: UInt32, _ request: Message, status: UInt16, reason: StaticString? = nil, extra: StaticString? = nil
@@ -103,9 +108,13 @@ extension WorkerProcess {
         var header = line
         if let extra { header.append(extra) }
         if status == 420 {
-            header.append("Unsupported: ")
-            header.append(request.value(.proxyRequire))
-            header.append("\r\n")
+            // §8.2.2.3; a registrar looks at Require, a proxy at Proxy-Require.
+            let options = request.value(request.index.has(.proxyRequire) ? .proxyRequire : .require)
+            if options.count < 1000 {
+                header.append("Unsupported: ")
+                header.append(options)
+                header.append("\r\n")
+            }
         }
         respondLocally(cell, request, status: status, reason: reason, header: header.written)
     }
@@ -118,7 +127,7 @@ extension WorkerProcess {
             record.isInvite
             ? record.invite.respond(status: status, now: now, values: values, reliable: false)
             : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
-        if effects.contains(.sendResponse), let room = shard.stored.reserve(request.bytes.count + header.count + 512) {
+        if effects.contains(.sendResponse), let room = shard.stored.reserve(answerBytes(request) + header.count) {
             var mark = keys.marks
             mark.combine(reference(record, cell).rawValue)
             mark.combine(record.header.key)

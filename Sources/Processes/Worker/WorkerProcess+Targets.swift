@@ -9,7 +9,7 @@ extension WorkerProcess {
     mutating func lookUp(_ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting) {
         var user = line
         routing.uri.writeAddressOfRecord(message.bytes, to: &user)
-        guard let set = state.locations.find(user.written) else {
+        guard !user.overflowed, let set = state.locations.find(user.written) else {
             respondLocally(cell, message, status: 480)
             return
         }
@@ -32,7 +32,7 @@ extension WorkerProcess {
             return
         }
         guard let room = shard.stored.reserve(needed) else {
-            respondLocally(cell, message, status: 500)
+            refuseFull(cell, message)
             return
         }
         var writer = memory.writer(room.offset, capacity: room.capacity)
@@ -69,12 +69,18 @@ extension WorkerProcess {
             return
         }
         guard let room = shard.stored.reserve(ForkTarget.headBytes + Int(uri.count)) else {
-            respondLocally(cell, message, status: 500)
+            refuseFull(cell, message)
             return
         }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         target.write(uri: message.bytes.slice(uri), to: &writer)
         startForks(cell, targets: shard.stored.seal(room, length: writer.count), count: 1)
+    }
+
+    /// There is no room to store the targets.
+    private mutating func refuseFull(_ cell: UInt32, _ message: Message) {
+        state.counters.add(.refusedFull, me)
+        respondLocally(cell, message, status: 503, extra: "Retry-After: 2\r\n")
     }
 
     /// The target that the message itself names; nil where its next hop is a name or of a transport we lack.
@@ -113,6 +119,8 @@ extension WorkerProcess {
         // The lines of the caller lie at the begin of the same scratch: behind them.
         route.skip(via.count + recordRoute.count)
         let start = route.count
+        // A Request-URI longer than that has no place in a Route.
+        defer { if route.overflowed { writer.fail() } }
         if target.flags.contains(.strictNextHop) {
             route.append("<")
             route.append(message.requestURI)
@@ -151,7 +159,7 @@ extension WorkerProcess {
         var user = line
         routing.uri.writeAddressOfRecord(message.bytes, to: &user)
         let time = Clock.epochSeconds()
-        if let set = state.locations.find(user.written) {
+        if !user.overflowed, let set = state.locations.find(user.written) {
             for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
                 let contact = set[index].uri
                 guard let uri = SIPURI.parse(contact), let peer = RequestRouting.address(of: uri, contact),

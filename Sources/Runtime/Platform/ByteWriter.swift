@@ -114,6 +114,9 @@ import Glibc
         count &+= length
     }
 
+    /// Makes the content one that is not to be used.
+    package mutating func fail() { overflowed = true }
+
     /// Forgets all that was written.
     package mutating func reset() {
         count = 0
