@@ -1,0 +1,95 @@
+import ArgumentParser
+import Foundation
+import SharedState
+import Testing
+
+@testable import sipforkctl
+
+/// What an operator reads must be what the programs do: commands, counters, JSON keys, events.
+@Suite("The manual pages name what the programs know, and nothing else")
+struct ManualTests {
+    @Test("sipforkctl(8) lists the commands, in their order")
+    func commands() throws {
+        let page = try lines("man/sipforkctl.8")
+        let listed = page.filter { $0.hasPrefix(".It Cm ") }.map { String($0.split(separator: " ")[2]) }
+        let known = Sipforkctl.configuration.subcommands.map { "\($0)".lowercased() }
+        #expect(listed == known)
+        let synopsis = page.prefix { $0 != ".Sh DESCRIPTION" }.filter { $0.hasPrefix(".Cm ") }
+        #expect(synopsis.map { String($0.dropFirst(4)) } == known)
+    }
+
+    @Test("sipforkctl(8) lists the counters, in their order")
+    func counters() throws {
+        let page = try lines("man/sipforkctl.8")
+        #expect(names(in: page, section: ".Ss Counters") == Counter.allCases.map(\.name))
+    }
+
+    @Test("sipforkd(8) lists the values of SIPFORK_EVENT")
+    func events() throws {
+        let page = try lines("man/sipforkd.8")
+        let listed = names(in: page, section: ".Ss Values of SIPFORK_EVENT")
+        // The logger's own; it is in no ring.
+        #expect(Set(listed) == Set(LogEvent.allCases.filter { $0 != .none }.map(\.name) + ["log-dropped"]))
+        #expect(listed.count == Set(listed).count)
+    }
+
+    @Test("sipforkctl(8) names every key of the JSON", arguments: ManualTests.views)
+    func keys(view: JSON) throws {
+        let page = try lines("man/sipforkctl.8").filter { $0.contains(".Li ") || $0.contains(" Li ") }
+        let words = Set(page.flatMap { $0.split { !$0.isLetter && $0 != "_" }.map(String.init) })
+        for key in ManualTests.keys(of: view) { #expect(words.contains(key), "\(key)") }
+    }
+
+    /// One of each, with everything that a view can hold.
+    private static let views: [JSON] = [
+        StatusView(workers: [StatusView.Process(name: "worker 0", pid: 1, restarts: 0, isReady: true)]).json,
+        WorkersView(workers: [
+            .init(
+                index: 0, pid: 1, restarts: 0, isReady: true, transactions: 0, records: 0, stored: 0,
+                mailWaiting: 0,
+                idle: 0)
+        ]).json,
+        RegistrationsView(registrations: [
+            .init(addressOfRecord: "sip:a@b", contacts: [.init(uri: "sip:a@c", expires: 1, q: 1000)])
+        ]).json,
+        TransactionsView(transactions: [
+            .init(
+                callID: "c", method: "INVITE", state: "proceeding", requestURI: "sip:a@b", worker: 0, pid: 1,
+                age: 1,
+                status: 180,
+                forks: [
+                    .init(
+                        index: 0, worker: 0, pid: 1, state: "proceeding", target: "sip:a@c",
+                        nextHop: "udp:192.0.2.1:5060",
+                        status: 180, cancel: "trying")
+                ])
+        ]).json,
+    ]
+
+    /// Keys of an object and of all within it. Counters have a test of their own.
+    private static func keys(of value: JSON) -> Set<String> {
+        switch value {
+        case .object(let members):
+            members.reduce(into: []) { found, member in
+                found.insert(member.key)
+                found.formUnion(keys(of: member.value))
+            }
+        case .array(let values): values.reduce(into: []) { $0.formUnion(keys(of: $1)) }
+        default: []
+        }
+    }
+
+    private func lines(_ path: String) throws -> [Substring] {
+        let repository = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        return try String(contentsOf: repository.appending(path: path), encoding: .utf8).split(
+            separator: "\n")
+    }
+
+    /// The names of `.It Li name , name` in a section.
+    private func names(in page: [Substring], section: String) -> [String] {
+        page.drop { $0 != section }.dropFirst().prefix { !$0.hasPrefix(".Ss") && !$0.hasPrefix(".Sh") }
+            .filter { $0.hasPrefix(".It Li ") }
+            .flatMap { $0.dropFirst(7).split(separator: " , ").map(String.init) }
+    }
+}
