@@ -39,16 +39,7 @@ extension WorkerProcess {
         var count = 0
         for index in start..<set.count where set[index].expiresAt > time {
             let contact = set[index].uri
-            guard let uri = SIPURI.parse(contact), let peer = RequestRouting.address(of: uri, contact),
-                let listener = identity.listener(for: peer, preferred: Int(source.listener))
-            else { continue }
-            var target = ForkTarget()
-            target.peer = peer
-            target.source = source.peer
-            target.listener = UInt16(listener)
-            target.routesToDrop = UInt16(routing.routesToDrop)
-            target.flags = [.replacesURI]
-            if settings.recordRoute && RequestRouting.isRecordRouted(message.method) { target.flags.insert(.recordRoute) }
+            guard let target = target(contact: contact, message, source, routing) else { continue }
             target.write(uri: contact, to: &writer)
             count += 1
         }
@@ -83,11 +74,12 @@ extension WorkerProcess {
         respondLocally(cell, message, status: 503, extra: "Retry-After: 2\r\n")
     }
 
-    /// The target that the message itself names; nil where its next hop is a name or of a transport we lack.
+    /// A target at the address that `uri` names, with what all targets of the request share; nil where the next hop is a
+    /// name or of a transport we lack.
     private func target(
-        _ message: Message, _ source: RequestSource, _ routing: RequestRouting
-    ) -> (ForkTarget, uri: ByteRange)? {
-        guard let peer = RequestRouting.address(of: routing.nextHop, message.bytes),
+        at uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+    ) -> ForkTarget? {
+        guard let peer = RequestRouting.address(of: uri, bytes),
             let listener = identity.listener(for: peer, preferred: Int(source.listener))
         else { return nil }
         var target = ForkTarget()
@@ -96,6 +88,25 @@ extension WorkerProcess {
         target.listener = UInt16(listener)
         target.routesToDrop = UInt16(routing.routesToDrop)
         if settings.recordRoute && RequestRouting.isRecordRouted(message.method) { target.flags.insert(.recordRoute) }
+        return target
+    }
+
+    /// The target that is a user's binding.
+    private func target(
+        contact: Span<UInt8>, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+    ) -> ForkTarget? {
+        guard let uri = SIPURI.parse(contact), var target = target(at: uri, contact, message, source, routing) else {
+            return nil
+        }
+        target.flags.insert(.replacesURI)
+        return target
+    }
+
+    /// The target that the message itself names.
+    private func target(
+        _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+    ) -> (ForkTarget, uri: ByteRange)? {
+        guard var target = target(at: routing.nextHop, message.bytes, message, source, routing) else { return nil }
         var uri = ByteRange.none
         if routing.isStrictNextHop {
             // §16.6 step 6: the first Route becomes the Request-URI, which goes behind the last one.
@@ -161,17 +172,8 @@ extension WorkerProcess {
         let time = Clock.epochSeconds()
         if !user.overflowed, let set = state.locations.find(user.written) {
             for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
-                let contact = set[index].uri
-                guard let uri = SIPURI.parse(contact), let peer = RequestRouting.address(of: uri, contact),
-                    let listener = identity.listener(for: peer, preferred: Int(source.listener))
-                else { continue }
-                var target = ForkTarget()
-                target.peer = peer
-                target.source = source.peer
-                target.listener = UInt16(listener)
-                target.routesToDrop = UInt16(routing.routesToDrop)
-                target.flags = [.replacesURI]
-                emitStateless(message, target, contact)
+                guard let target = target(contact: set[index].uri, message, source, routing) else { continue }
+                emitStateless(message, target, set[index].uri)
                 return
             }
         }
