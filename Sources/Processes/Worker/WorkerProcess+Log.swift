@@ -47,13 +47,15 @@ extension WorkerProcess {
         log.commit(entry)
     }
 
-    /// No room for another transaction: once a second, the rest is counted (`refusedFull`).
-    mutating func logFull(_ message: Message, _ source: RequestSource) {
+    /// A table is full: once a second, the rest is counted (`refusedFull`). `what` names the table's key.
+    mutating func logFull(_ message: Message, _ peer: SocketAddress, _ what: StaticString) {
         guard log.isWanted(.warning), fullLimit.allows(now: now) else { return }
         var entry = log.begin(.limitReached, .warning)
         var text = line
-        text.append("no room for another transaction (max-transactions): 503 to ")
-        source.peer.write(to: &text)
+        text.append("no room for another ")
+        text.append(what)
+        text.append(": 503 to ")
+        peer.write(to: &text)
         if fullLimit.suppressed > 0 {
             text.append(" (and to ")
             text.append(decimal: fullLimit.suppressed)
@@ -61,7 +63,7 @@ extension WorkerProcess {
         }
         fullLimit.reset()
         entry.add(.message, text.written)
-        describe(&entry, message, source.peer)
+        describe(&entry, message, peer)
         entry.add(.status, number: 503)
         log.commit(entry)
     }

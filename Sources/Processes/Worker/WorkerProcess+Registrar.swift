@@ -51,7 +51,10 @@ extension WorkerProcess {
             header.append("Min-Expires: ")
             header.append(decimal: settings.minExpires)
             header.append("\r\n")
-        case 503: header.append("Retry-After: 5\r\n")
+        case 503:
+            state.counters.add(.refusedFull, me)
+            logFull(request, server(cell).peer, "binding (max-bindings)")
+            header.append("Retry-After: 5\r\n")
         default: break
         }
         if header.overflowed {

@@ -146,7 +146,12 @@ extension WorkerProcess {
         guard let cell = makeServer(message, source, key: key) else { return }
         let routing = RequestRouting(message, identity)
         switch routing.decision {
-        case .refuse(let status): respondLocally(cell, message, status: status)
+        case .refuse(let status):
+            if status == 400 {
+                state.counters.add(.badRequests, me)
+                logMalformed(message, source, "Bad Request-URI or Route")
+            }
+            respondLocally(cell, message, status: status, reason: status == 400 ? "Bad Request-URI or Route" : nil)
         case .ours: serve(cell, message, routing)
         case .lookUp:
             if message.method == .register { serve(cell, message, routing) } else { lookUp(cell, message, source, routing) }
@@ -176,7 +181,7 @@ extension WorkerProcess {
         if cell == 0 {
             shard.stored.free(request)
             state.counters.add(.refusedFull, me)
-            logFull(message, source)
+            logFull(message, source.peer, "transaction (max-transactions)")
             answerStateless(message, source, status: 503, retryAfter: true)
             return nil
         }
