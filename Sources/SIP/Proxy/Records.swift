@@ -96,8 +96,11 @@ package struct ForkRecord: BitwiseCopyable {
 
 /// The layout of all that lies in the arena, records included.
 package enum StateLayout {
+    /// To be raised when fields change their places or meaning; a change of sizes is noticed by itself.
+    private static let version: UInt64 = 1
+
     package static var hash: UInt64 {
-        var hash = KeyedHash(key0: SharedState.layoutHash, key1: 2)
+        var hash = KeyedHash(key0: SharedState.layoutHash, key1: version)
         hash.combine(UInt64(MemoryLayout<ServerRecord>.stride))
         hash.combine(UInt64(MemoryLayout<ForkRecord>.stride))
         hash.combine(UInt64(ForkTarget.headBytes))
