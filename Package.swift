@@ -27,7 +27,8 @@ func module(_ folder: String, _ name: String, _ dependencies: [String]) -> Targe
 
 func tests(_ name: String, _ dependencies: [String]) -> Target {
     .testTarget(
-        name: name + "Tests", dependencies: ([name] + dependencies).map { .byName(name: $0) }, path: "Tests/\(name)",
+        name: name + "Tests", dependencies: ([name] + dependencies).map { .byName(name: $0) },
+        path: "Tests/\(name)",
         swiftSettings: swiftSettings)
 }
 
@@ -39,14 +40,16 @@ let package = Package(
         .target(name: "CPlatform", path: "Sources/C/CPlatform"),
         .target(name: "CSystemd", path: "Sources/C/CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
         .target(name: "CSQLite", path: "Sources/C/CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
-        .target(name: "CToml", path: "Sources/C/CToml", cxxSettings: [.unsafeFlags(["-Wno-deprecated-literal-operator"])]),
+        .target(
+            name: "CToml", path: "Sources/C/CToml",
+            cxxSettings: [.unsafeFlags(["-Wno-deprecated-literal-operator"])]),
 
         // Runtime: operating system, shared memory, configuration.
         module("Runtime", "Platform", ["CPlatform"]),
         module("Runtime", "Systemd", ["CSystemd", "Platform"]),
         module("Runtime", "Configuration", ["CToml", "Platform"]),
         module("Runtime", "SharedMemory", ["Platform"]),
-        module("Runtime", "SharedState", ["SharedMemory", "Platform", "Configuration"]),
+        module("Runtime", "SharedState", ["SharedMemory", "Platform"]),
         module("Runtime", "Mailbox", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
         module("Runtime", "Transport", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
 
@@ -57,24 +60,36 @@ let package = Package(
         module("SIP", "Registrar", ["Syntax", "SharedState", "Platform"]),
 
         // Processes.
-        module("Processes", "Master", [
-            "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
-            "Systemd",
-        ]),
-        module("Processes", "Worker", [
-            "CPlatform", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
-            "Transaction", "Transport",
-        ]),
-        module("Processes", "Locator", [
-            "CPlatform", "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState", "Syntax",
-        ]),
-        module("Processes", "Logger", ["CPlatform", "Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
+        module(
+            "Processes", "Master",
+            [
+                "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState",
+                "Syntax",
+                "Systemd",
+            ]),
+        module(
+            "Processes", "Worker",
+            [
+                "CPlatform", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState",
+                "Syntax",
+                "Transaction", "Transport",
+            ]),
+        module(
+            "Processes", "Locator",
+            [
+                "CPlatform", "CSQLite", "Mailbox", "Platform", "Registrar", "SharedMemory", "SharedState",
+                "Syntax",
+            ]),
+        module(
+            "Processes", "Logger",
+            ["CPlatform", "Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
 
         // Programs.
         .executableTarget(
             name: "sipforkd",
             dependencies: [
-                "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform", "SharedState", "Worker",
+                "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform",
+                "SharedState", "Worker",
             ],
             path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
         .executableTarget(
@@ -90,7 +105,7 @@ let package = Package(
         tests("Configuration", ["Platform"]),
         tests("Systemd", ["Platform"]),
         tests("SharedMemory", ["Platform"]),
-        tests("SharedState", ["SharedMemory", "Configuration", "Platform"]),
+        tests("SharedState", ["SharedMemory", "Platform"]),
         tests("Mailbox", ["SharedState", "SharedMemory", "Platform"]),
         tests("Transport", ["SharedState", "SharedMemory", "Platform"]),
         tests("Syntax", ["Platform"]),

@@ -14,7 +14,9 @@ import Testing
         let silence: UInt64
     }
 
-    static func look(_ now: UInt64, _ heartbeat: UInt64, _ handled: UInt64, _ sent: UInt64, _ silence: UInt64) -> Look {
+    static func look(_ now: UInt64, _ heartbeat: UInt64, _ handled: UInt64, _ sent: UInt64, _ silence: UInt64)
+        -> Look
+    {
         Look(now: now, heartbeat: heartbeat, handled: handled, sent: sent, silence: silence)
     }
 
@@ -35,14 +37,16 @@ import Testing
         var child = Child(.worker(0))
         child.startedAt = 1
         for (number, look) in life.enumerated() {
-            let silence = child.silence(now: look.now, heartbeat: look.heartbeat, handled: look.handled, sent: look.sent)
+            let silence = child.silence(
+                now: look.now, heartbeat: look.heartbeat, handled: look.handled, sent: look.sent)
             #expect(silence == look.silence, "look \(number)")
         }
     }
 }
 
 @Suite struct SlotPoolTests {
-    /// Slots that a process holds count to its quota whether its mailbox takes them or not; the others keep the rest.
+    /// Slots that a process holds count to its quota whether its mailbox takes them or not; the others keep
+    /// the rest.
     @Test func oneProcessCannotHaveAll() throws {
         let sizes = ArenaSizes(workers: 2, transactions: 100, bindings: 16)
         let arena = try Arena(name: "pool", size: SharedState.bytes(sizes))

@@ -2,8 +2,8 @@ import Platform
 import Testing
 
 struct KeyedHashTests {
-    /// SipHash-1-3 of the bytes 0, 1, 2 …: made with a separate implementation, the second set by CPython 3.11
-    /// (`PYTHONHASHSEED=1 python3 -c 'print(hash(bytes(range(n))))'`).
+    /// SipHash-1-3 of the bytes 0, 1, 2 …: made with a separate implementation, the second set by CPython
+    /// 3.11 (`PYTHONHASHSEED=1 python3 -c 'print(hash(bytes(range(n))))'`).
     struct Vector: CustomTestStringConvertible {
         let key0: UInt64
         let key1: UInt64

@@ -43,7 +43,9 @@ import Testing
     @Test func statelessBranchesAreFunctionsOfTheRequest() {
         let keys = Proxy.keys()
         func branch(_ below: String, _ callID: String, _ cseq: UInt32) -> Branch {
-            Branch(statelessOver: Array(below.utf8).span, callID: Array(callID.utf8).span, cseq: cseq, keys: keys)
+            Branch(
+                statelessOver: Array(below.utf8).span, callID: Array(callID.utf8).span, cseq: cseq, keys: keys
+            )
         }
         let one = branch("z9hG4bKa", "c", 1)
         #expect(one == branch("z9hG4bKa", "c", 1))

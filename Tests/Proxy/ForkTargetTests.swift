@@ -43,13 +43,17 @@ import Testing
         for count in bytes.indices {
             let part = Array(bytes[..<count])
             for fork in [UInt8(0), 1, 2, 255] {
-                if let (_, range) = ForkTarget.read(fork, in: part.span) { #expect(range.upperBound <= count) }
+                if let (_, range) = ForkTarget.read(fork, in: part.span) {
+                    #expect(range.upperBound <= count)
+                }
             }
         }
         for fill in [UInt8(0), 0x80, 0xFF] {
             let part = [UInt8](repeating: fill, count: 70000)
             for fork in [UInt8(0), 1, 255] {
-                if let (_, range) = ForkTarget.read(fork, in: part.span) { #expect(range.upperBound <= 70000) }
+                if let (_, range) = ForkTarget.read(fork, in: part.span) {
+                    #expect(range.upperBound <= 70000)
+                }
             }
         }
     }

@@ -9,13 +9,18 @@ import Testing
         Proxy.identity.isOurs(host: Array(host.utf8).span, port: port)
     }
 
-    @Test(arguments: [
-        ("example.org", 0, true), ("EXAMPLE.ORG", 0, true), ("example.org", 5060, true), ("example.org", 5070, true),
-        ("example.org", 5061, false), ("example.or", 0, false), ("example.orgg", 0, false), ("", 0, false),
-        ("192.0.2.1", 0, true), ("192.0.2.1", 5060, true), ("192.0.2.1", 5070, false), ("192.0.2.2", 0, false),
-        ("203.0.113.5", 5070, true), ("203.0.113.5", 0, false), ("[2001:db8::1]", 0, true), ("2001:db8::1", 0, true),
-        ("[2001:db8::2]", 0, false),
-    ] as [(String, UInt16, Bool)])
+    @Test(
+        arguments: [
+            ("example.org", 0, true), ("EXAMPLE.ORG", 0, true), ("example.org", 5060, true),
+            ("example.org", 5070, true),
+            ("example.org", 5061, false), ("example.or", 0, false), ("example.orgg", 0, false),
+            ("", 0, false),
+            ("192.0.2.1", 0, true), ("192.0.2.1", 5060, true), ("192.0.2.1", 5070, false),
+            ("192.0.2.2", 0, false),
+            ("203.0.113.5", 5070, true), ("203.0.113.5", 0, false), ("[2001:db8::1]", 0, true),
+            ("2001:db8::1", 0, true),
+            ("[2001:db8::2]", 0, false),
+        ] as [(String, UInt16, Bool)])
     func ours(host: String, port: UInt16, expected: Bool) { #expect(Self.isOurs(host, port) == expected) }
 
     @Test(arguments: [

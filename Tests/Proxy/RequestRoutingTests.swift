@@ -43,12 +43,18 @@ import Testing
 
     /// §16.4, the paragraph on maddr: one that is us has arrived.
     @Test(arguments: [
-        Row(uri: "sip:bob@example.org;maddr=198.51.100.7", result: "forward to example.org = 198.51.100.7:5060"),
+        Row(
+            uri: "sip:bob@example.org;maddr=198.51.100.7",
+            result: "forward to example.org = 198.51.100.7:5060"),
         Row(uri: "sip:bob@example.org;maddr=192.0.2.1", result: "look up"),
         Row(uri: "sip:bob@example.org:5070;maddr=203.0.113.5", result: "look up"),
         Row(uri: "sip:example.org;maddr=192.0.2.1", result: "ours"),
-        Row(uri: "sip:bob@198.51.100.7;maddr=192.0.2.1", result: "forward to 198.51.100.7 = 198.51.100.7:5060"),
-        Row(uri: "sip:bob@198.51.100.7:5070;maddr=192.0.2.1", result: "forward to 198.51.100.7 = 192.0.2.1:5070"),
+        Row(
+            uri: "sip:bob@198.51.100.7;maddr=192.0.2.1", result: "forward to 198.51.100.7 = 198.51.100.7:5060"
+        ),
+        Row(
+            uri: "sip:bob@198.51.100.7:5070;maddr=192.0.2.1",
+            result: "forward to 198.51.100.7 = 192.0.2.1:5070"),
         Row(uri: "sip:bob@example.org;maddr=gateway.example", result: "forward to example.org"),
     ])
     func maddr(_ row: Row) { #expect(routing(row.uri) == row.result) }
@@ -56,9 +62,12 @@ import Testing
     /// §16.4 and §16.6 step 6.
     @Test(arguments: [
         Row(uri: "sip:bob@example.org", routes: ["<sip:192.0.2.1;lr>"], result: "look up, 1 dropped"),
-        Row(uri: "sip:bob@198.51.100.7", routes: ["<sip:example.org;lr>"], result: "forward to 198.51.100.7 = 198.51.100.7:5060, 1 dropped"),
         Row(
-            uri: "sip:bob@h.example", routes: ["<sip:192.0.2.1;lr>, \"Next, hop\" <sip:198.51.100.8:5080;lr>"],
+            uri: "sip:bob@198.51.100.7", routes: ["<sip:example.org;lr>"],
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, 1 dropped"),
+        Row(
+            uri: "sip:bob@h.example",
+            routes: ["<sip:192.0.2.1;lr>, \"Next, hop\" <sip:198.51.100.8:5080;lr>"],
             result: "forward to 198.51.100.8 = 198.51.100.8:5080, 1 dropped"),
         Row(
             uri: "sip:bob@h.example", routes: ["<sip:192.0.2.1;lr>", "<sip:198.51.100.8>"],

@@ -5,8 +5,8 @@ import Syntax
 
 @testable import Proxy
 
-/// Who the proxy of these tests is: example.org and büro.example on 192.0.2.1:5060 and :5070, [2001:db8::1]:5060 behind
-/// a wildcard.
+/// Who the proxy of these tests is: example.org and büro.example on 192.0.2.1:5060 and :5070,
+/// [2001:db8::1]:5060 behind a wildcard.
 enum Proxy {
     static var identity: Identity {
         let bytes = ConfigurationView.bytes
@@ -53,11 +53,13 @@ enum Proxy {
 
 /// A request, and how it is routed, as text that a test can compare.
 func routing(
-    _ uri: String, method: String = "INVITE", routes: [String] = [], maxForwards: Int = 70, extra: [String] = []
+    _ uri: String, method: String = "INVITE", routes: [String] = [], maxForwards: Int = 70,
+    extra: [String] = []
 ) -> String {
     let lines =
         [
-            "\(method) \(uri) SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:a@h>;tag=1", "To: <sip:b@h>",
+            "\(method) \(uri) SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:a@h>;tag=1",
+            "To: <sip:b@h>",
             "Call-ID: c", "CSeq: 1 \(method)", "Max-Forwards: \(maxForwards)",
         ] + routes.map { "Route: \($0)" } + extra + ["", ""]
     let bytes = Array(lines.joined(separator: "\r\n").utf8)
@@ -71,7 +73,9 @@ func routing(
     case .lookUp: text = "look up"
     case .forward:
         text = "forward to \(string(bytes, routing.nextHop.host))"
-        if let address = RequestRouting.address(of: routing.nextHop, bytes.span) { text += " = \(address.text)" }
+        if let address = RequestRouting.address(of: routing.nextHop, bytes.span) {
+            text += " = \(address.text)"
+        }
     }
     if routing.routesToDrop > 0 { text += ", \(routing.routesToDrop) dropped" }
     if routing.isStrictNextHop { text += ", strict" }

@@ -67,8 +67,8 @@ struct UndoLogTests {
         #expect(place.memory.load(LoggedMemory.dataOffset, as: UInt64.self) == 0)
     }
 
-    /// A process dies after `count` was raised and before the word was stored, or in the middle of an undo: the next
-    /// undo leaves the same bytes.
+    /// A process dies after `count` was raised and before the word was stored, or in the middle of an undo:
+    /// the next undo leaves the same bytes.
     @Test func undoesAgainAfterDyingInBetween() throws {
         let place = try LoggedMemory()
         let at = LoggedMemory.dataOffset

@@ -35,7 +35,8 @@ struct SharedStateTests {
         #expect(!attached.log(.logger).wantsWake())
     }
 
-    /// Every cell and ring of every part is written once with a number of its own and read again: nothing overlaps.
+    /// Every cell and ring of every part is written once with a number of its own and read again: nothing
+    /// overlaps.
     @Test func overlapsNowhere() throws {
         let state = try TestArena(workers: 3, transactions: 300).state
         func end(_ ring: MailRing) -> Int {

@@ -20,8 +20,8 @@ struct SlotsTests {
         #expect(again.generation == slot.generation + 1)
     }
 
-    /// A flush after a crash hands over and gives back again: by then the slot may be with somebody else, or free,
-    /// or hold another message.
+    /// A flush after a crash hands over and gives back again: by then the slot may be with somebody else, or
+    /// free, or hold another message.
     @Test func ignoresRepeatedDeeds() throws {
         let slots = try TestArena().state.slots
         let slot = slots.take(0)

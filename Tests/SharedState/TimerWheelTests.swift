@@ -10,7 +10,8 @@ struct WheelModel {
     var now: UInt64
     /// Deadlines as scheduled.
     var due: [UInt32: UInt64] = [:]
-    /// When the record is looked at at the latest: rounded up to a tick of 8 ms, the next one for what is past.
+    /// When the record is looked at at the latest: rounded up to a tick of 8 ms, the next one for what is
+    /// past.
     var latest: [UInt32: UInt64] = [:]
     var cells: [UInt32] = []
 
@@ -39,8 +40,8 @@ struct WheelModel {
         latest[cell] = nil
     }
 
-    /// Advances the clock and takes out all that is due: compares with the model. Nothing fires early, all that is
-    /// due fires now; the wheel asks for its attention no later than the earliest deadline.
+    /// Advances the clock and takes out all that is due: compares with the model. Nothing fires early, all
+    /// that is due fires now; the wheel asks for its attention no later than the earliest deadline.
     mutating func advance(to time: UInt64) {
         check()
         now = time

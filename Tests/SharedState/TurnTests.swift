@@ -45,8 +45,8 @@ struct TinyWorker {
         for index in 0..<turn.entryCount { left.append(turn.entry(index).first) }
     }
 
-    /// Handles `perTurn` messages a turn until none is left, or until the process dies in turn `fatal`; true where it
-    /// came to the end.
+    /// Handles `perTurn` messages a turn until none is left, or until the process dies in turn `fatal`; true
+    /// where it came to the end.
     mutating func run(perTurn: Int, fatal: Int, death: Death) -> Bool {
         var number = 0
         while true {
@@ -103,7 +103,8 @@ struct TurnTests {
             found.append(mail.third)
             worker.turn.consume()
         }
-        // The place of the datagram at 96 was never filled: what lies behind an empty datagram is found as well.
+        // The place of the datagram at 96 was never filled: what lies behind an empty datagram is found as
+        // well.
         #expect(found == TurnTests.places.map { UInt64($0 + 1) })
         worker.turn.commit()
         worker.turn.finish()
@@ -191,8 +192,8 @@ struct TurnTests {
         }
     }
 
-    /// Every death in every turn, with every number of messages a turn: the shard ends as if nothing had happened,
-    /// all datagrams left, at most those of one turn twice.
+    /// Every death in every turn, with every number of messages a turn: the shard ends as if nothing had
+    /// happened, all datagrams left, at most those of one turn twice.
     @Test(arguments: TinyWorker.Death.allCases, [1, 2, 5, 32, 100])
     func survivesEveryDeath(_ death: TinyWorker.Death, _ perTurn: Int) throws {
         let numbers = TurnTests.places.map { UInt64($0 + 1) }

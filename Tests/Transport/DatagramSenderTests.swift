@@ -45,7 +45,8 @@ private final class Peer {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         unsafe withUnsafeMutableBytes(of: &storage) {
-            _ = unsafe getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+            _ = unsafe getsockname(
+                descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
         }
         address = SocketAddress(storage)
     }
@@ -95,7 +96,8 @@ private final class Peer {
         for number in 0..<150 {
             let text = "\(1000 + number)"
             let place = bench.place(text, at: number * 8)
-            try bench.send(OutboxEntry(offset: place.offset, count: place.count, peer: peer.address, listener: 0))
+            try bench.send(
+                OutboxEntry(offset: place.offset, count: place.count, peer: peer.address, listener: 0))
             wanted.append(text)
         }
         let result = sender.flush(bench.turn, count: bench.turn.entryCount)

@@ -6,12 +6,14 @@ import Testing
 
 /// The registrar's front, where the locator does not do its part.
 @Suite struct RegisterTests {
-    /// Its word never comes: the transaction ends when the client has given up, without an answer (RFC 4320 §4.2).
+    /// Its word never comes: the transaction ends when the client has given up, without an answer (RFC 4320
+    /// §4.2).
     @Test func aRegisterWithoutAnswerEnds() throws {
         let world = try World(t1: 1)
         let phone = Phone()
         var worker = try world.worker(0)
-        world.deliver(request("REGISTER", "sip:example.org", from: phone, branch: "r"), from: phone.address, to: 0)
+        world.deliver(
+            request("REGISTER", "sip:example.org", from: phone, branch: "r"), from: phone.address, to: 0)
         worker.run(turns: 1)
         #expect(world.state.shard(0).serverTransactions == 1)
         // 64·T1 for the locator, 64·T1 for timer J.
@@ -33,7 +35,8 @@ import Testing
         let phone = Phone()
         var worker = try world.worker(0)
         world.fill(.locator, by: &worker)
-        world.deliver(request("REGISTER", "sip:example.org", from: phone, branch: "r"), from: phone.address, to: 0)
+        world.deliver(
+            request("REGISTER", "sip:example.org", from: phone, branch: "r"), from: phone.address, to: 0)
         worker.run(turns: 1)
         let answer = try #require(phone.hear())
         #expect(answer.hasPrefix("SIP/2.0 503 "))
@@ -45,7 +48,8 @@ import Testing
         let world = try World()
         let phone = Phone()
         var worker = try world.worker(0)
-        let text = request(method, "sip:example.org", from: phone, branch: "r", extra: "Require: nothing-sip\r\n")
+        let text = request(
+            method, "sip:example.org", from: phone, branch: "r", extra: "Require: nothing-sip\r\n")
         world.deliver(text, from: phone.address, to: 0)
         worker.run(turns: 1)
         let answer = try #require(phone.hear())

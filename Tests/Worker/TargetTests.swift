@@ -13,7 +13,8 @@ import Testing
         world.register("bob@example.org", ["sip:bob@\(old.address.text)", "sip:bob@\(new.address.text)"])
         var worker = try world.worker(0)
         world.deliver(
-            request("ACK", "sip:bob@example.org", from: caller, branch: "a", toTag: "b1"), from: caller.address, to: 0)
+            request("ACK", "sip:bob@example.org", from: caller, branch: "a", toTag: "b1"),
+            from: caller.address, to: 0)
         worker.run(turns: 1)
         #expect(try #require(new.hear()).hasPrefix("ACK sip:bob@\(new.address.text) "))
         #expect(old.isSilent)
@@ -26,9 +27,13 @@ import Testing
         let long = String(repeating: "x", count: 400)
         world.register(
             "bob@example.org",
-            ["sip:bob@host.invalid", "sip:bob@\(first.address.text)", "sip:bob@\(second.address.text);p=\(long)"])
+            [
+                "sip:bob@host.invalid", "sip:bob@\(first.address.text)",
+                "sip:bob@\(second.address.text);p=\(long)",
+            ])
         var worker = try world.worker(0)
-        world.deliver(request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
+        world.deliver(
+            request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
         worker.run(turns: 1)
         #expect(first.hear() != nil)
         #expect(try #require(second.hear()).contains(long))
@@ -63,9 +68,12 @@ import Testing
         let (caller, callee) = (Phone(), Phone())
         var worker = try world.worker(0)
         let uri = "sip:bob@\(callee.address.text)"
-        let head = request("INVITE", uri, from: caller, branch: "i", body: String(repeating: "x", count: 10000)).utf8.count
+        let head = request(
+            "INVITE", uri, from: caller, branch: "i", body: String(repeating: "x", count: 10000)
+        ).utf8.count
         let text = request(
-            "INVITE", uri, from: caller, branch: "i", body: String(repeating: "x", count: 10000 + 65500 - head))
+            "INVITE", uri, from: caller, branch: "i",
+            body: String(repeating: "x", count: 10000 + 65500 - head))
         world.deliver(text, from: caller.address, to: 0)
         worker.run(turns: 1)
         #expect(try #require(caller.hear()).hasPrefix("SIP/2.0 513 "))
@@ -123,7 +131,8 @@ import Testing
         world.register("bob@example.org", ["sip:bob@\(callee.address.text)", "sip:bob@127.0.0.1:9"])
         var worker = try world.worker(0)
         world.fill(.worker(1), by: &worker)
-        world.deliver(request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
+        world.deliver(
+            request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
         worker.run(turns: 1)
         world.deliver(response(486, to: try #require(callee.hear())), from: callee.address, to: 0)
         worker.run(turns: 1)

@@ -14,14 +14,17 @@ import Testing
         world.deliver(request("INVITE", uri, from: caller, branch: "i"), from: caller.address, to: 0)
         worker.run(turns: 1)
         let invite = try #require(callee.hear())
-        #expect(invite.hasPrefix("INVITE \(uri) SIP/2.0\r\nVia: SIP/2.0/UDP \(world.listenerAddress.text);branch=z9hG4bKs"))
+        #expect(
+            invite.hasPrefix(
+                "INVITE \(uri) SIP/2.0\r\nVia: SIP/2.0/UDP \(world.listenerAddress.text);branch=z9hG4bKs"))
         #expect(invite.contains("Record-Route: <sip:\(world.listenerAddress.text);lr>\r\n"))
         #expect(invite.contains("Max-Forwards: 69\r\n"))
         for status in [180, 200] {
             world.deliver(response(status, to: invite), from: callee.address, to: 0)
             worker.run(turns: 1)
             let answer = try #require(caller.hear())
-            #expect(answer.hasPrefix("SIP/2.0 \(status) Whatever\r\nVia: SIP/2.0/UDP \(caller.address.text);"))
+            #expect(
+                answer.hasPrefix("SIP/2.0 \(status) Whatever\r\nVia: SIP/2.0/UDP \(caller.address.text);"))
             #expect(!answer.contains(world.listenerAddress.text + ";branch"))
         }
         #expect(caller.isSilent)
@@ -37,7 +40,8 @@ import Testing
             let caller = Phone()
             let callee = Phone()
             world.deliver(
-                request("INVITE", "sip:bob@\(callee.address.text)", from: caller, branch: "i"), from: caller.address,
+                request("INVITE", "sip:bob@\(callee.address.text)", from: caller, branch: "i"),
+                from: caller.address,
                 to: 0)
             if isAbandoned {
                 var first = try world.worker(0)
@@ -66,7 +70,8 @@ import Testing
         let caller = Phone()
         let callee = Phone()
         world.deliver(
-            request("INVITE", "sip:bob@\(callee.address.text)", from: caller, branch: "i"), from: caller.address, to: 0)
+            request("INVITE", "sip:bob@\(callee.address.text)", from: caller, branch: "i"),
+            from: caller.address, to: 0)
         var first = try world.worker(0)
         first.receive()
         first.work()
@@ -117,7 +122,8 @@ import Testing
         var worker = try world.worker(0)
         for number in 0..<4 {
             let text = request(
-                "INVITE", "sip:bob@\(callee.address.text)", from: caller, branch: "i\(number)", callID: "c\(number)")
+                "INVITE", "sip:bob@\(callee.address.text)", from: caller, branch: "i\(number)",
+                callID: "c\(number)")
             world.deliver(text, from: caller.address, to: 0)
         }
         worker.run(turns: 1)
@@ -126,9 +132,11 @@ import Testing
         #expect(refusal.contains("Retry-After: "))
         #expect(world.state.counters.total(.refusedFull) == 1)
         // The ACK to it ends here: its To tag is our mark.
-        let tag = try #require(refusal.split(separator: "\r\n").first { $0.hasPrefix("To:") }?.split(separator: "=").last)
+        let tag = try #require(
+            refusal.split(separator: "\r\n").first { $0.hasPrefix("To:") }?.split(separator: "=").last)
         let ack = request(
-            "ACK", "sip:bob@\(callee.address.text)", from: caller, branch: "i3", callID: "c3", toTag: String(tag))
+            "ACK", "sip:bob@\(callee.address.text)", from: caller, branch: "i3", callID: "c3",
+            toTag: String(tag))
         for _ in 0..<3 { _ = callee.hear() }
         world.deliver(ack, from: caller.address, to: 0)
         worker.run(turns: 1)
@@ -139,7 +147,8 @@ import Testing
         let world = try World()
         let caller = Phone()
         var worker = try world.worker(0)
-        world.deliver(request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
+        world.deliver(
+            request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
         worker.run(turns: 1)
         #expect(try #require(caller.hear()).hasPrefix("SIP/2.0 480 "))
         #expect(world.state.slots.inUse == 0)

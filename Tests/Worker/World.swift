@@ -78,7 +78,8 @@ final class World {
 
     func worker(_ index: Int) throws -> WorkerProcess {
         var descriptors = WorkerDescriptors(
-            mailbox: boxes[.worker(index)]!.reading, peers: .init(repeating: -1), sockets: .init(repeating: -1))
+            mailbox: boxes[.worker(index)]!.reading, peers: .init(repeating: -1),
+            sockets: .init(repeating: -1))
         for (process, ends) in boxes { descriptors.peers[process.index] = ends.writing }
         descriptors.sockets[0] = listener
         return try WorkerProcess(state: state, index: index, keys: keys, descriptors: descriptors)
@@ -87,7 +88,9 @@ final class World {
     /// What the master does with a datagram: slot, scan, mail to `worker`.
     func deliver(_ text: String, from peer: SocketAddress, to worker: Int) {
         let bytes = Array(text.utf8)
-        let free = (0..<state.slots.count).first { state.slots.isFree($0) && state.slots.capacity($0) >= bytes.count }!
+        let free = (0..<state.slots.count).first {
+            state.slots.isFree($0) && state.slots.capacity($0) >= bytes.count
+        }!
         let slot = state.slots.take(free)
         var writer = state.memory.writer(
             state.slots.bytesOffset(slot.index), capacity: state.slots.capacity(slot.index))
@@ -180,7 +183,8 @@ final class Phone {
 
 /// A request of `phone` to `uri`.
 func request(
-    _ method: String, _ uri: String, from phone: Phone, branch: String, callID: String = "call-1", cseq: Int = 1,
+    _ method: String, _ uri: String, from phone: Phone, branch: String, callID: String = "call-1",
+    cseq: Int = 1,
     extra: String = "", toTag: String? = nil, body: String = ""
 ) -> String {
     """

@@ -2,7 +2,6 @@
 #include "CPlatform.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -48,32 +47,17 @@ int cp_poll_wait(int poller, struct cp_event *events, int count, int millisecond
 
 int cp_receive(int fd, struct cp_datagram *d, int count) {
     struct mmsghdr messages[cp_batch];
-    char control[cp_batch][64] __attribute__((aligned(8)));
     if (count > cp_batch) count = cp_batch;
     for (int i = 0; i < count; i++) {
         messages[i].msg_hdr = (struct msghdr){
             .msg_name = &d[i].peer, .msg_namelen = sizeof d[i].peer, .msg_iov = d[i].parts,
-            .msg_iovlen = (size_t)d[i].part_count, .msg_control = control[i], .msg_controllen = sizeof control[i]};
+            .msg_iovlen = (size_t)d[i].part_count};
         messages[i].msg_len = 0;
     }
     int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) {
-        struct msghdr *h = &messages[i].msg_hdr;
         d[i].length = messages[i].msg_len;
-        d[i].truncated = (h->msg_flags & MSG_TRUNC) != 0;
-        d[i].peer_length = h->msg_namelen;
-        d[i].has_local = 0;
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-            if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-                struct in_pktinfo info;
-                memcpy(&info, CMSG_DATA(c), sizeof info);
-                struct sockaddr_in *local = (struct sockaddr_in *)&d[i].local;
-                memset(local, 0, sizeof *local);
-                local->sin_family = AF_INET;
-                local->sin_addr = info.ipi_spec_dst;
-                d[i].has_local = 1;
-            }
-        }
+        d[i].peer_length = messages[i].msg_hdr.msg_namelen;
     }
     return n;
 }
@@ -102,12 +86,6 @@ int cp_receive_records(int fd, void *base, size_t size, uint32_t *lengths, int c
     int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) lengths[i] = messages[i].msg_len;
     return n;
-}
-
-int cp_want_packet_info(int fd, int family) {
-    int on = 1;
-    return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
-                              : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
 }
 
 int cp_send_descriptor(int fd, int descriptor, const void *payload, size_t length) {

@@ -2,7 +2,8 @@ import SharedState
 import Systemd
 
 extension LogEvent {
-    /// The MESSAGE_ID of the event's entries: what `journalctl -x` explains. Nil for remarks of no kind of their own.
+    /// The MESSAGE_ID of the event's entries: what `journalctl -x` explains. Nil for remarks of no kind of
+    /// their own.
     var messageID: StaticString? {
         switch self {
         case .none, .note: nil

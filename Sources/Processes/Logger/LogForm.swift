@@ -7,8 +7,8 @@ import Systemd
 ///     PRIORITY=6│MESSAGE=call failed: 486 …│SIP_CALL_ID=…│…        fields, one behind the other; `ends` where each ends
 ///     <6>call failed: 486 Busy Here for sip:bob@example.org [call-id=… method=INVITE status=486 peer=udp:…]
 ///
-/// A message, and what stands in a line, is for terminals: control characters and faulty UTF-8 become "?". Fields of
-/// the journal keep their bytes, so that they can be searched for.
+/// A message, and what stands in a line, is for terminals: control characters and faulty UTF-8 become "?".
+/// Fields of the journal keep their bytes, so that they can be searched for.
 struct LogForm {
     private var writer: ByteWriter
     private var ends = InlineArray<16, Int>(repeating: 0)
@@ -142,7 +142,8 @@ struct LogForm {
         }
     }
 
-    /// Bytes of the printable character beyond ASCII that begins at `index` (RFC 3629 §4); 0 where there is none.
+    /// Bytes of the printable character beyond ASCII that begins at `index` (RFC 3629 §4); 0 where there is
+    /// none.
     private static func characterLength(_ text: Span<UInt8>, at index: Int) -> Int {
         let lead = text[index]
         var second: ClosedRange<UInt8> = 0x80...0xBF

@@ -1,6 +1,7 @@
 import SharedState
 
-/// An entry as it lies in a ring (figure in `LogRing`). Whatever the bytes are, nothing is read outside of them.
+/// An entry as it lies in a ring (figure in `LogRing`). Whatever the bytes are, nothing is read outside of
+/// them.
 struct LogRecord: ~Escapable {
     private let bytes: Span<UInt8>
 

@@ -6,11 +6,12 @@ import SharedMemory
 import SharedState
 import Systemd
 
-/// The logger process: takes the entries out of every process's log ring and gives them to the journal, so that a
-/// stalled journald stalls nobody else (design §2).
+/// The logger process: takes the entries out of every process's log ring and gives them to the journal, so
+/// that a stalled journald stalls nobody else (design §2).
 ///
-/// It may be sent `logged` by anyone, and reads nothing of it: the mail only wakes it. It holds the arena and its own
-/// mailbox (`ChildDescriptors`). It ends when its parent does, or with SIGTERM, once all rings are empty.
+/// It may be sent `logged` by anyone, and reads nothing of it: the mail only wakes it. It holds the arena and
+/// its own mailbox (`ChildDescriptors`). It ends when its parent does, or with SIGTERM, once all rings are
+/// empty.
 package enum LoggerMain {
     /// Runs until told to stop; the exit status.
     package static func run(masterPid: Int32) -> Int32 {

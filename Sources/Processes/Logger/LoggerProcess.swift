@@ -22,7 +22,8 @@ struct LoggerProcess: ~Copyable {
 
     private static let mailToken: UInt64 = 0
     private static let signalToken: UInt64 = 1
-    /// Milliseconds: a process that died between its entry and its mail leaves the entry unseen no longer than this.
+    /// Milliseconds: a process that died between its entry and its mail leaves the entry unseen no longer
+    /// than this.
     private static let patience: Int32 = 1000
 
     init(state: SharedState, mailbox: Int32, output: LogDestination) throws(SystemError) {
@@ -77,8 +78,8 @@ struct LoggerProcess: ~Copyable {
         }
     }
 
-    /// Writes every entry that is there. A few of each process in turn, so that one that logs without end does not
-    /// hide the others.
+    /// Writes every entry that is there. A few of each process in turn, so that one that logs without end
+    /// does not hide the others.
     mutating func drain() {
         for index in processes { state.log(ProcessID(rawValue: UInt8(index))).rearm() }
         var isDone = false

@@ -2,8 +2,8 @@ import Glibc
 import SharedState
 import Systemd
 
-/// What the logger cannot say, since it does not run yet: into the journal where stderr is the journal, else a line on
-/// stderr with its priority in front.
+/// What the logger cannot say, since it does not run yet: into the journal where stderr is the journal, else
+/// a line on stderr with its priority in front.
 package enum Console {
     package static func report(_ priority: LogPriority, _ text: String, event: LogEvent) {
         if Journal.isConnected, journal(priority, text, event) { return }
@@ -19,7 +19,8 @@ package enum Console {
     /// The fields that the logger gives its entries, as far as there are any without a message.
     private static func journal(_ priority: LogPriority, _ text: String, _ event: LogEvent) -> Bool {
         var lines = [
-            "MESSAGE=\(text)", "PRIORITY=\(priority.rawValue)", "SYSLOG_IDENTIFIER=sipfork", "SIPFORK_PROCESS=master",
+            "MESSAGE=\(text)", "PRIORITY=\(priority.rawValue)", "SYSLOG_IDENTIFIER=sipfork",
+            "SIPFORK_PROCESS=master",
             "SIPFORK_EVENT=\(event.name)",
         ]
         if event == .configurationRefused { lines.append("MESSAGE_ID=\(MessageID.configurationRefused)") }

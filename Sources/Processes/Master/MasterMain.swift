@@ -12,7 +12,9 @@ package enum MasterMain {
     /// Runs the service until it is told to stop; the exit status.
     package static func run(_ options: MasterOptions) -> Int32 {
         do {
-            for directory in [options.stateDirectory, options.runtimeDirectory] { try makeDirectory(directory) }
+            for directory in [options.stateDirectory, options.runtimeDirectory] {
+                try makeDirectory(directory)
+            }
             let snapshot = try makeSnapshot(options)
             var master = try MasterProcess(options, snapshot)
             return master.run()
@@ -22,7 +24,8 @@ package enum MasterMain {
         }
     }
 
-    /// Makes a directory, and those above it, where it is missing: systemd has made ours, a first try by hand has not.
+    /// Makes a directory, and those above it, where it is missing: systemd has made ours, a first try by hand
+    /// has not.
     private static func makeDirectory(_ path: String) throws(SystemError) {
         var partial = path.hasPrefix("/") ? "" : "."
         for component in path.split(separator: "/") {
@@ -36,7 +39,8 @@ package enum MasterMain {
     private static func makeSnapshot(_ options: MasterOptions) throws(SystemError) -> ConfigurationSnapshot {
         let configuration = options.configuration
         var snapshot = ConfigurationSnapshot()
-        let workers = configuration.workers == 0 ? max(2, sysconf(Int32(_SC_NPROCESSORS_ONLN))) : configuration.workers
+        let workers =
+            configuration.workers == 0 ? max(2, sysconf(Int32(_SC_NPROCESSORS_ONLN))) : configuration.workers
         snapshot.workers = UInt32(min(workers, ProcessID.maximumWorkers))
         for domain in configuration.domains where !snapshot.addDomain(domain) {
             throw SystemError("server.domains: at most 64 names of at most 127 bytes", code: E2BIG)
@@ -53,11 +57,14 @@ package enum MasterMain {
             snapshot.advertised[index] = advertised
         }
         snapshot.listenerCount = UInt32(configuration.listen.count)
-        for (index, network) in configuration.relayFrom.prefix(ConfigurationSnapshot.maximumNetworks).enumerated() {
+        for (index, network) in configuration.relayFrom.prefix(ConfigurationSnapshot.maximumNetworks)
+            .enumerated()
+        {
             snapshot.networks[index] = network.address
             snapshot.networkPrefixes[index] = UInt32(network.prefix)
         }
-        snapshot.networkCount = UInt32(min(configuration.relayFrom.count, ConfigurationSnapshot.maximumNetworks))
+        snapshot.networkCount = UInt32(
+            min(configuration.relayFrom.count, ConfigurationSnapshot.maximumNetworks))
         snapshot.recordRoute = configuration.recordRoute ? 1 : 0
         snapshot.maxBreadth = UInt32(configuration.maxBreadth)
         snapshot.t1 = UInt32(configuration.t1)

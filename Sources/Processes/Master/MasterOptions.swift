@@ -7,7 +7,9 @@ package struct MasterOptions {
     package var stateDirectory: String
     package var runtimeDirectory: String
 
-    package init(configuration: Configuration, warnings: [String], stateDirectory: String, runtimeDirectory: String) {
+    package init(
+        configuration: Configuration, warnings: [String], stateDirectory: String, runtimeDirectory: String
+    ) {
         self.configuration = configuration
         self.warnings = warnings
         self.stateDirectory = stateDirectory

@@ -29,7 +29,8 @@ extension MasterProcess {
 
     mutating func restartChildren(_ now: UInt64) {
         if isStopping { return }
-        for index in children.indices where children[index].restartAt != 0 && children[index].restartAt <= now {
+        for index in children.indices where children[index].restartAt != 0 && children[index].restartAt <= now
+        {
             start(index)
         }
     }
@@ -54,25 +55,29 @@ extension MasterProcess {
             let delay = children[index].restartAt - now
             log.note(
                 .childDied, .error,
-                "\(process.name) (pid \(pid)) died: \(how); its successor \(delay == 0 ? "takes over" : "starts in \(delay) ms")")
+                "\(process.name) (pid \(pid)) died: \(how); its successor \(delay == 0 ? "takes over" : "starts in \(delay) ms")"
+            )
             if delay == 0 { start(index) }
         }
     }
 
-    /// Design §5.3: a worker with mail waiting that has not begun a turn for five seconds hangs. SIGABRT first, which
-    /// leaves a core; SIGKILL a second later, for one that cannot take signals.
+    /// Design §5.3: a worker with mail waiting that has not begun a turn for five seconds hangs. SIGABRT
+    /// first, which leaves a core; SIGKILL a second later, for one that cannot take signals.
     mutating func killHanging(_ now: UInt64) {
         for index in children.indices where children[index].isRunning {
             guard let worker = children[index].process.workerIndex else { continue }
             let process = children[index].process
             let silence = children[index].silence(
                 now: now, heartbeat: state.processes.heartbeat(process),
-                handled: state.shard(worker).seen.last(from: .master), sent: state.masterRing(to: process).tail)
+                handled: state.shard(worker).seen.last(from: .master),
+                sent: state.masterRing(to: process).tail)
             if silence < 5000 { continue }
             if !children[index].isAborted {
                 children[index].isAborted = true
                 log.note(
-                    .childDied, .error, "\(process.name) (pid \(children[index].pid)) hangs: no turn for \(silence) ms; ending it")
+                    .childDied, .error,
+                    "\(process.name) (pid \(children[index].pid)) hangs: no turn for \(silence) ms; ending it"
+                )
                 kill(children[index].pid, SIGABRT)
             } else {
                 kill(children[index].pid, SIGKILL)
@@ -80,7 +85,8 @@ extension MasterProcess {
         }
     }
 
-    /// The end, told by SIGTERM or SIGINT: children first, the logger last, so that it writes what the others said.
+    /// The end, told by SIGTERM or SIGINT: children first, the logger last, so that it writes what the others
+    /// said.
     mutating func stop() {
         if isStopping { return }
         isStopping = true
@@ -93,7 +99,9 @@ extension MasterProcess {
     /// While stopping: the logger once the others are gone, SIGKILL for whoever takes too long.
     mutating func escalate(_ now: UInt64) {
         let others = children.contains { $0.isRunning && $0.process != .logger }
-        if !others && !isLoggerTold, let logger = children.first(where: { $0.process == .logger && $0.isRunning }) {
+        if !others && !isLoggerTold,
+            let logger = children.first(where: { $0.process == .logger && $0.isRunning })
+        {
             isLoggerTold = true
             kill(logger.pid, SIGTERM)
         }

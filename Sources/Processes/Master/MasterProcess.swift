@@ -84,7 +84,9 @@ struct MasterProcess: ~Copyable {
         let poller = try Poller()
         try poller.add(signals.number, token: Token.signals)
         try poller.add(control.descriptor.number, token: Token.control)
-        for (index, socket) in sockets.enumerated() { try poller.add(socket, token: Token.listener + UInt64(index)) }
+        for (index, socket) in sockets.enumerated() {
+            try poller.add(socket, token: Token.listener + UInt64(index))
+        }
         for process in MasterProcess.processes(workers: workers) {
             try poller.add(writing[process.index], token: Token.mailbox + UInt64(process.rawValue), [])
         }
@@ -112,7 +114,9 @@ struct MasterProcess: ~Copyable {
     }
 
     /// Writes what a fresh arena holds before anyone attaches.
-    private static func initialize(_ state: SharedState, _ snapshot: ConfigurationSnapshot) throws(SystemError) {
+    private static func initialize(_ state: SharedState, _ snapshot: ConfigurationSnapshot)
+        throws(SystemError)
+    {
         var header = ArenaHeader(layoutHash: StateLayout.hash, sizes: state.sizes)
         header.startedAt = Clock.milliseconds()
         header.startedEpoch = Clock.epochSeconds()
@@ -156,7 +160,8 @@ struct MasterProcess: ~Copyable {
         case Token.listener...:
             let listener = UInt16(event.token - Token.listener)
             // A few batches, then the others' turn; level-triggered, so what is left comes again.
-            for _ in 0..<4 where reception.receive(from: sockets[Int(listener)], listener: listener) < Int(cp_batch) {
+            for _ in 0..<4
+            where reception.receive(from: sockets[Int(listener)], listener: listener) < Int(cp_batch) {
                 break
             }
         default: break
@@ -171,7 +176,9 @@ struct MasterProcess: ~Copyable {
                 poller.remove(dropped)
                 controlPeers.remove(dropped)
             }
-            do { try poller.add(number, token: Token.controlPeer + UInt64(number)) } catch { controlPeers.remove(number) }
+            do { try poller.add(number, token: Token.controlPeer + UInt64(number)) } catch {
+                controlPeers.remove(number)
+            }
         }
     }
 
@@ -202,7 +209,9 @@ struct MasterProcess: ~Copyable {
 
     private func watch(_ process: ProcessID, _ interest: Poller.Interest) {
         let token = Token.mailbox + UInt64(process.rawValue)
-        do { try poller.change(writing[process.index], token: token, interest) } catch { preconditionFailure() }
+        do { try poller.change(writing[process.index], token: token, interest) } catch {
+            preconditionFailure()
+        }
     }
 
     // MARK: signals
@@ -214,7 +223,8 @@ struct MasterProcess: ~Copyable {
             case SIGCHLD: reap()
             case SIGTERM, SIGINT: stop()
             default:
-                log.note(.note, .notice, "SIGHUP: this version does not reload; restart to apply a configuration")
+                log.note(
+                    .note, .notice, "SIGHUP: this version does not reload; restart to apply a configuration")
             }
         }
     }
@@ -232,7 +242,9 @@ struct MasterProcess: ~Copyable {
         if !isReady, children.allSatisfy({ state.processes.isReady($0.process) }) {
             isReady = true
             nextStatus = 0
-            log.note(.started, .notice, "started: \(options.configuration.listen.map(\.text).joined(separator: ", "))")
+            log.note(
+                .started, .notice,
+                "started: \(options.configuration.listen.map(\.text).joined(separator: ", "))")
             notifier.ready(status: statusLine())
         }
         if now >= nextStatus && isReady {
@@ -266,6 +278,7 @@ struct MasterProcess: ~Copyable {
     private func statusLine() -> String {
         var transactions = 0
         for worker in 0..<Int(state.sizes.workers) { transactions += state.shard(worker).serverTransactions }
-        return "\(transactions) transactions, \(state.locations.bindingCount) registrations, \(state.sizes.workers) workers"
+        return
+            "\(transactions) transactions, \(state.locations.bindingCount) registrations, \(state.sizes.workers) workers"
     }
 }

@@ -9,9 +9,9 @@ import Transport
 
 /// The worker process: transactions, proxy core, registrar front.
 ///
-/// It may be sent `request` and `response` by the master, `forkStart`, `forkCancel`, `forkResponse` and `forkDone` by
-/// workers (itself included), `registered` by the locator (`MailGraph`). It holds the arena, the keys, the listeners'
-/// sockets for sending, and the mailboxes of its peers (`ChildDescriptors`).
+/// It may be sent `request` and `response` by the master, `forkStart`, `forkCancel`, `forkResponse` and
+/// `forkDone` by workers (itself included), `registered` by the locator (`MailGraph`). It holds the arena,
+/// the keys, the listeners' sockets for sending, and the mailboxes of its peers (`ChildDescriptors`).
 package enum WorkerMain {
     /// Runs until killed; returns an exit status where the process cannot start.
     package static func run(index: Int, masterPid: Int32) -> Int32 {
@@ -28,6 +28,7 @@ package enum WorkerMain {
             arena.memory.load(0, as: ArenaHeader.self).layoutHash == StateLayout.hash
         else { return nil }
         let state = SharedState(attaching: arena.memory)
-        return try? WorkerProcess(state: state, index: index, keys: Keys(memory: keyArena.memory), descriptors: .inherited)
+        return try? WorkerProcess(
+            state: state, index: index, keys: Keys(memory: keyArena.memory), descriptors: .inherited)
     }
 }

@@ -4,8 +4,8 @@ import SharedState
 import Syntax
 import Transaction
 
-/// Forks that this worker runs, for its own server transactions or another worker's: client transaction, timer C,
-/// CANCEL (the paper's `Proxy_Fork`, `Proxy_Timeout` and `Proxy_Cancel`).
+/// Forks that this worker runs, for its own server transactions or another worker's: client transaction,
+/// timer C, CANCEL (the paper's `Proxy_Fork`, `Proxy_Timeout` and `Proxy_Cancel`).
 extension WorkerProcess {
     /// Bytes of payload that UDP over IPv4 carries at most.
     private static var longestDatagram: Int { 65535 - 20 - 8 }
@@ -42,7 +42,8 @@ extension WorkerProcess {
         var writer = memory.writer(room.offset, capacity: room.capacity)
         write(message, target, owner.bytes(targets).extracting(uri), branch, to: &writer)
         let request = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-        // The owner may have ended meanwhile and its cells be used again: then what was read is worth nothing.
+        // The owner may have ended meanwhile and its cells be used again: then what was read is worth
+        // nothing.
         guard owner.isCurrent(mail.first), owner.isCurrent(targets), !writer.overflowed else {
             shard.stored.free(request)
             report(503, of: mail)
@@ -82,7 +83,8 @@ extension WorkerProcess {
 
     /// The request as this fork sends it.
     private func write(
-        _ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>, _ branch: Branch, to writer: inout ByteWriter
+        _ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>, _ branch: Branch,
+        to writer: inout ByteWriter
     ) {
         var lines = line
         let own = identity.advertised(Int(target.listener))
@@ -185,7 +187,8 @@ extension WorkerProcess {
         AckRequest.write(forwarded: request, response: response, to: &writer)
         if writer.overflowed { return }
         turn.keepScratch(writer.count)
-        transmit(OutboxEntry(offset: offset, count: writer.count, peer: record.peer, listener: record.listener))
+        transmit(
+            OutboxEntry(offset: offset, count: writer.count, peer: record.peer, listener: record.listener))
     }
 
     /// Forgets, stores, sets the timer, or frees the record.
@@ -220,7 +223,8 @@ extension WorkerProcess {
     private mutating func sendCancel(_ invite: ForkRecord) {
         let branch = Branch(invite.server, fork: invite.fork, attempt: invite.attempt, keys: keys)
         let key = branch.key(keys: keys, cancel: true)
-        guard shard.table.find(kind: RecordKind.cancel, key: key) == 0, let request = storedMessage(invite.request),
+        guard shard.table.find(kind: RecordKind.cancel, key: key) == 0,
+            let request = storedMessage(invite.request),
             let room = shard.stored.reserve(request.bytes.count + 256)
         else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)

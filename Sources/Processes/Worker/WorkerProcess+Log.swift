@@ -11,7 +11,9 @@ extension WorkerProcess {
         state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me)
         // A challenge is no failure, nor is a caller who hangs up.
         let isFailure = status >= 300 && status != 401 && status != 407 && status != 487
-        guard settings.logCalls == 2 || settings.logCalls == 1 && isFailure, log.isWanted(.info) else { return }
+        guard settings.logCalls == 2 || settings.logCalls == 1 && isFailure, log.isWanted(.info) else {
+            return
+        }
         var entry = log.begin(isFailure ? .callFailed : status < 300 ? .callAnswered : .callEnded, .info)
         var text = line
         text.append(isFailure ? "call failed: " : status < 300 ? "call answered: " : "call ended: ")

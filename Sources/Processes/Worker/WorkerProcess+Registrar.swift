@@ -4,8 +4,8 @@ import Registrar
 import SharedState
 import Syntax
 
-/// The registrar's front (RFC 3261 §10.3): the rules that depend on bindings run in the locator; here the transaction
-/// waits for its word and answers.
+/// The registrar's front (RFC 3261 §10.3): the rules that depend on bindings run in the locator; here the
+/// transaction waits for its word and answers.
 extension WorkerProcess {
     mutating func passToLocator(_ cell: UInt32, _ message: Message) {
         if !settings.registrarEnabled {
@@ -27,7 +27,8 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 503, extra: "Retry-After: 5\r\n")
             return
         }
-        // Should its word never come, the transaction must end all the same: when the client has given up as well.
+        // Should its word never come, the transaction must end all the same: when the client has given up as
+        // well.
         record.guardAt = now + values.transactionTimeout
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)

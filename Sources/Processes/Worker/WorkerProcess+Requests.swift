@@ -56,8 +56,8 @@ extension WorkerProcess {
         answerStateless(message, source, status: fault.status, reason: fault.reason)
     }
 
-    /// An answer without a transaction: to what is wrong, or when there is no room for one. The same request gets the
-    /// same bytes.
+    /// An answer without a transaction: to what is wrong, or when there is no room for one. The same request
+    /// gets the same bytes.
     mutating func answerStateless(
         _ message: Message, _ source: RequestSource, status: UInt16, reason: StaticString? = nil,
         retryAfter: Bool = false
@@ -76,10 +76,13 @@ extension WorkerProcess {
             extra: written.extracting(tagEnd..<written.count), to: &writer)
         if writer.overflowed { return }
         turn.keepScratch(writer.count)
-        transmit(OutboxEntry(offset: offset, count: writer.count, peer: source.responseAddress, listener: source.listener))
+        transmit(
+            OutboxEntry(
+                offset: offset, count: writer.count, peer: source.responseAddress, listener: source.listener))
     }
 
-    /// The To tag of stateless answers, derived from the request: the ACK to one is recognised by it and dropped.
+    /// The To tag of stateless answers, derived from the request: the ACK to one is recognised by it and
+    /// dropped.
     private func statelessMark(_ message: Message) -> UInt64 {
         var hash = keys.marks
         hash.combine(message.callID)
@@ -151,10 +154,15 @@ extension WorkerProcess {
                 state.counters.add(.badRequests, me)
                 logMalformed(message, source, "Bad Request-URI or Route")
             }
-            respondLocally(cell, message, status: status, reason: status == 400 ? "Bad Request-URI or Route" : nil)
+            respondLocally(
+                cell, message, status: status, reason: status == 400 ? "Bad Request-URI or Route" : nil)
         case .ours: serve(cell, message, routing)
         case .lookUp:
-            if message.method == .register { serve(cell, message, routing) } else { lookUp(cell, message, source, routing) }
+            if message.method == .register {
+                serve(cell, message, routing)
+            } else {
+                lookUp(cell, message, source, routing)
+            }
         case .forward:
             if mayPass(message, source, routing) {
                 forward(cell, message, source, routing)
@@ -164,7 +172,8 @@ extension WorkerProcess {
         }
     }
 
-    /// No open relay: to others' domains only for `access.relay-from`, and within dialogs that we record-routed.
+    /// No open relay: to others' domains only for `access.relay-from`, and within dialogs that we
+    /// record-routed.
     func mayPass(_ message: Message, _ source: RequestSource, _ routing: RequestRouting) -> Bool {
         routing.hadOurRoute && message.toTag.count > 0 || identity.mayRelay(source.peer)
     }
@@ -174,7 +183,9 @@ extension WorkerProcess {
         let alive = shard.serverTransactions
         var cell: UInt32 = 0
         var request = StoredReference.none
-        if alive < settings.transactions, let stored = shard.stored.store(message.bytes.slice(message.index.whole)) {
+        if alive < settings.transactions,
+            let stored = shard.stored.store(message.bytes.slice(message.index.whole))
+        {
             request = stored
             cell = shard.table.insert(kind: RecordKind.server, key: key)
         }

@@ -4,7 +4,8 @@ import SharedState
 import Syntax
 import Transaction
 
-/// The response context of a server transaction (RFC 3261 §16.7): what the forks report, and what goes upstream.
+/// The response context of a server transaction (RFC 3261 §16.7): what the forks report, and what goes
+/// upstream.
 extension WorkerProcess {
     /// The server transaction that mail of a fork is for; nil where it is over.
     private func serverCell(_ mail: Mail) -> UInt32? {
@@ -60,7 +61,8 @@ extension WorkerProcess {
         if record.open == 0 { sendBest(cell) }
     }
 
-    /// The guard's time has come: forks that still owe a response count as answered 408, and so does the locator.
+    /// The guard's time has come: forks that still owe a response count as answered 408, and so does the
+    /// locator.
     mutating func abandonForks(_ cell: UInt32) {
         var record = server(cell)
         if record.open == 0 {
@@ -75,7 +77,8 @@ extension WorkerProcess {
     }
 
     /// Keeps a response where it is the best so far (step 4 and 6).
-    private mutating func offer(_ message: Message, _ record: inout ServerRecord, status: UInt16, fork: UInt8) {
+    private mutating func offer(_ message: Message, _ record: inout ServerRecord, status: UInt16, fork: UInt8)
+    {
         // Once a final response has left there is nothing to choose any more.
         if record.request.isNone { return }
         let held = record.bestResponse.status
@@ -124,8 +127,11 @@ extension WorkerProcess {
         }
         let status = record.bestResponse.upstreamStatus
         if record.best.isNone || status != record.bestResponse.status {
-            guard let request = storedMessage(record.request) else { preconditionFailure("stored request does not scan") }
-            // A CANCEL that every fork has swallowed without an answer is answered as the caller expects (§9.2).
+            guard let request = storedMessage(record.request) else {
+                preconditionFailure("stored request does not scan")
+            }
+            // A CANCEL that every fork has swallowed without an answer is answered as the caller expects
+            // (§9.2).
             respondLocally(cell, request, status: record.cancelledUpstream && status == 408 ? 487 : status)
             return
         }
@@ -201,9 +207,11 @@ extension WorkerProcess {
         }
     }
 
-    /// The guard is for forks in processes that are gone for good: well behind every timer of the fork itself.
+    /// The guard is for forks in processes that are gone for good: well behind every timer of the fork
+    /// itself.
     func extendGuard(_ record: inout ServerRecord) {
-        let patience = record.isInvite ? UInt64(values.c) + 2 * values.transactionTimeout : 2 * values.transactionTimeout
+        let patience =
+            record.isInvite ? UInt64(values.c) + 2 * values.transactionTimeout : 2 * values.transactionTimeout
         record.guardAt = now + patience
     }
 

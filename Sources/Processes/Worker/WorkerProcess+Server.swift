@@ -33,7 +33,8 @@ extension WorkerProcess {
     /// Stores the record and sets its timer, or frees it when its machine has ended.
     mutating func finish(_ record: ServerRecord, _ cell: UInt32) {
         var record = record
-        let ended = record.isInvite ? record.invite.state == .terminated : record.nonInvite.state == .terminated
+        let ended =
+            record.isInvite ? record.invite.state == .terminated : record.nonInvite.state == .terminated
         if ended {
             forgetRequest(&record)
             forgetResponse(&record)
@@ -72,11 +73,13 @@ extension WorkerProcess {
     }
 
     private mutating func sendTrying(_ record: inout ServerRecord) {
-        guard let request = storedMessage(record.request), let room = shard.stored.reserve(answerBytes(request))
+        guard let request = storedMessage(record.request),
+            let room = shard.stored.reserve(answerBytes(request))
         else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         LocalResponse.write(
-            request: request, status: 100, reason: ReasonPhrase.text(100), toTag: nil, peer: record.peer, extra: nil,
+            request: request, status: 100, reason: ReasonPhrase.text(100), toTag: nil, peer: record.peer,
+            extra: nil,
             to: &writer)
         let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
         if writer.overflowed {
@@ -87,7 +90,9 @@ extension WorkerProcess {
     }
 
     /// Sends a response and keeps it for retransmission.
-    private mutating func replaceResponse(_ record: inout ServerRecord, _ reference: StoredReference, status: UInt16) {
+    private mutating func replaceResponse(
+        _ record: inout ServerRecord, _ reference: StoredReference, status: UInt16
+    ) {
         transmit(reference, to: record.peer, listener: record.listener)
         shard.stored.free(record.response)
         record.response = reference
@@ -96,14 +101,16 @@ extension WorkerProcess {
 
     // MARK: local responses
 
-    /// Room for an answer of ours: no body, but compact names written out, each Via of which there may be many.
+    /// Room for an answer of ours: no body, but compact names written out, each Via of which there may be
+    /// many.
     private func answerBytes(_ request: Message) -> Int {
         Int(request.index.headersEnd) + 3 * Int(request.index.first(.via).count) + 512
     }
 
     /// Answers a transaction by ourselves. The To tag is derived from the record.
     mutating func respondLocally(
-        _ cell: UInt32, _ request: Message, status: UInt16, reason: StaticString? = nil, extra: StaticString? = nil
+        _ cell: UInt32, _ request: Message, status: UInt16, reason: StaticString? = nil,
+        extra: StaticString? = nil
     ) {
         var header = line
         if let extra { header.append(extra) }
@@ -127,7 +134,9 @@ extension WorkerProcess {
             record.isInvite
             ? record.invite.respond(status: status, now: now, values: values, reliable: false)
             : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
-        if effects.contains(.sendResponse), let room = shard.stored.reserve(answerBytes(request) + header.count) {
+        if effects.contains(.sendResponse),
+            let room = shard.stored.reserve(answerBytes(request) + header.count)
+        {
             var mark = keys.marks
             mark.combine(reference(record, cell).rawValue)
             mark.combine(record.header.key)
@@ -139,10 +148,15 @@ extension WorkerProcess {
             }
             var writer = memory.writer(room.offset, capacity: room.capacity)
             LocalResponse.write(
-                request: request, status: status, reason: reason ?? ReasonPhrase.text(status), toTag: tag.span,
+                request: request, status: status, reason: reason ?? ReasonPhrase.text(status),
+                toTag: tag.span,
                 peer: record.peer, extra: header.count > 0 ? header : nil, to: &writer)
             let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-            if !writer.overflowed { replaceResponse(&record, reference, status: status) } else { shard.stored.free(reference) }
+            if !writer.overflowed {
+                replaceResponse(&record, reference, status: status)
+            } else {
+                shard.stored.free(reference)
+            }
         }
         if status >= 200 { logEnd(record, request, status: status) }
         apply(effects, &record, cell)

@@ -6,7 +6,9 @@ import Syntax
 /// Request targets (RFC 3261 §16.5) and forwarding (§16.6).
 extension WorkerProcess {
     /// A user of ours: one fork for each binding (`Get_Contacts`).
-    mutating func lookUp(_ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting) {
+    mutating func lookUp(
+        _ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+    ) {
         var user = line
         routing.uri.writeAddressOfRecord(message.bytes, to: &user)
         guard !user.overflowed, let set = state.locations.find(user.written) else {
@@ -54,7 +56,9 @@ extension WorkerProcess {
     }
 
     /// One target: the next Route, or the Request-URI.
-    mutating func forward(_ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting) {
+    mutating func forward(
+        _ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+    ) {
         guard let (target, uri) = target(message, source, routing) else {
             respondLocally(cell, message, status: 500, reason: "Next hop cannot be resolved")
             return
@@ -74,10 +78,11 @@ extension WorkerProcess {
         respondLocally(cell, message, status: 503, extra: "Retry-After: 2\r\n")
     }
 
-    /// A target at the address that `uri` names, with what all targets of the request share; nil where the next hop is a
-    /// name or of a transport we lack.
+    /// A target at the address that `uri` names, with what all targets of the request share; nil where the
+    /// next hop is a name or of a transport we lack.
     private func target(
-        at uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+        at uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ source: RequestSource,
+        _ routing: RequestRouting
     ) -> ForkTarget? {
         guard let peer = RequestRouting.address(of: uri, bytes),
             let listener = identity.listener(for: peer, preferred: Int(source.listener))
@@ -87,7 +92,9 @@ extension WorkerProcess {
         target.source = source.peer
         target.listener = UInt16(listener)
         target.routesToDrop = UInt16(routing.routesToDrop)
-        if settings.recordRoute && RequestRouting.isRecordRouted(message.method) { target.flags.insert(.recordRoute) }
+        if settings.recordRoute && RequestRouting.isRecordRouted(message.method) {
+            target.flags.insert(.recordRoute)
+        }
         return target
     }
 
@@ -95,7 +102,8 @@ extension WorkerProcess {
     private func target(
         contact: Span<UInt8>, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
     ) -> ForkTarget? {
-        guard let uri = SIPURI.parse(contact), var target = target(at: uri, contact, message, source, routing) else {
+        guard let uri = SIPURI.parse(contact), var target = target(at: uri, contact, message, source, routing)
+        else {
             return nil
         }
         target.flags.insert(.replacesURI)
@@ -106,7 +114,9 @@ extension WorkerProcess {
     private func target(
         _ message: Message, _ source: RequestSource, _ routing: RequestRouting
     ) -> (ForkTarget, uri: ByteRange)? {
-        guard var target = target(at: routing.nextHop, message.bytes, message, source, routing) else { return nil }
+        guard var target = target(at: routing.nextHop, message.bytes, message, source, routing) else {
+            return nil
+        }
         var uri = ByteRange.none
         if routing.isStrictNextHop {
             // §16.6 step 6: the first Route becomes the Request-URI, which goes behind the last one.
@@ -122,7 +132,8 @@ extension WorkerProcess {
 
     /// Builds the request of a target: §16.6 steps 1 to 8, by editing the received bytes.
     func writeForwarded(
-        _ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>, via: Span<UInt8>, recordRoute: Span<UInt8>,
+        _ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>, via: Span<UInt8>,
+        recordRoute: Span<UInt8>,
         to writer: inout ByteWriter
     ) {
         let hops = message.index.maxForwards < 0 ? 70 : Int(message.index.maxForwards) - 1
@@ -166,7 +177,9 @@ extension WorkerProcess {
     }
 
     /// To the newest binding that can be reached: an ACK or CANCEL whose sender has dropped our Record-Route.
-    private mutating func forwardToContact(_ message: Message, _ source: RequestSource, _ routing: RequestRouting) {
+    private mutating func forwardToContact(
+        _ message: Message, _ source: RequestSource, _ routing: RequestRouting
+    ) {
         var user = line
         routing.uri.writeAddressOfRecord(message.bytes, to: &user)
         let time = Clock.epochSeconds()
@@ -195,11 +208,12 @@ extension WorkerProcess {
         writeForwarded(message, target, uri, via: lines.written, recordRoute: Span(), to: &writer)
         if writer.overflowed { return }
         turn.keepScratch(writer.count)
-        transmit(OutboxEntry(offset: offset, count: writer.count, peer: target.peer, listener: target.listener))
+        transmit(
+            OutboxEntry(offset: offset, count: writer.count, peer: target.peer, listener: target.listener))
     }
 
-    /// The response to a request that was forwarded without state: by its second Via (§16.11), if the check in ours
-    /// is right.
+    /// The response to a request that was forwarded without state: by its second Via (§16.11), if the check
+    /// in ours is right.
     mutating func forwardStatelessResponse(_ message: Message, _ slot: SlotReference) {
         guard let branch = Branch(message.branch), branch.isStateless, let next = message.secondVia(),
             Branch(
@@ -212,12 +226,14 @@ extension WorkerProcess {
         let host = next.received.isEmpty ? next.host : next.received
         let port = next.rportValue != 0 ? next.rportValue : next.portOrDefault
         guard let peer = SocketAddress(host: message.bytes.slice(host), port: port),
-            let listener = identity.listener(for: peer, preferred: Int(state.slots.header(slot.index).listener))
+            let listener = identity.listener(
+                for: peer, preferred: Int(state.slots.header(slot.index).listener))
         else { return }
         let cut = ForwardedResponse.cut(message)
         let base = state.slots.bytesOffset(slot.index)
         let start = Int(message.index.start)
-        var entry = OutboxEntry(offset: base + start, count: cut.from - start, peer: peer, listener: UInt16(listener))
+        var entry = OutboxEntry(
+            offset: base + start, count: cut.from - start, peer: peer, listener: UInt16(listener))
         entry.second = UInt64(base + cut.to)
         entry.secondCount = UInt32(Int(message.index.end) - cut.to)
         transmit(entry)

@@ -24,8 +24,8 @@ struct WorkerProcess: ~Copyable {
     var log: LogWriter
     /// Milliseconds, read once a turn.
     var now: UInt64 = 0
-    /// Mail to ourselves, handled before the turn commits: a fork in the same process takes the same path as one in
-    /// another.
+    /// Mail to ourselves, handled before the turn commits: a fork in the same process takes the same path as
+    /// one in another.
     var ownMail: [Mail] = []
     /// Where header lines are made before they are copied: Via, Record-Route, extra lines of an answer.
     let line: ByteWriter
@@ -60,7 +60,8 @@ struct WorkerProcess: ~Copyable {
             unsafe: UnsafeMutableRawPointer.allocate(byteCount: lineBytes, alignment: 8), capacity: lineBytes)
         let poller = try Poller()
         try poller.add(descriptors.mailbox, token: 0)
-        for peer in [.locator, .logger] + (0..<workers).map({ ProcessID.worker($0) }) where peer.index != index + 4 {
+        for peer in [.locator, .logger] + (0..<workers).map({ ProcessID.worker($0) })
+        where peer.index != index + 4 {
             try poller.add(descriptors.peers[peer.index], token: UInt64(peer.rawValue), [])
         }
         self.descriptors = descriptors
@@ -115,7 +116,8 @@ struct WorkerProcess: ~Copyable {
             }
             turn.consume()
             if shard.seen.isNew(next) {
-                precondition(MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
+                precondition(
+                    MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
                 handle(next)
                 handleOwnMail()
             } else {
@@ -180,7 +182,9 @@ struct WorkerProcess: ~Copyable {
         let number = descriptors.peers[receiver.index]
         if !mail.flush(ring, to: receiver, descriptor: number) {
             isBlocked[receiver.index] = true
-            do { try poller.change(number, token: UInt64(receiver.index), .writable) } catch { preconditionFailure() }
+            do { try poller.change(number, token: UInt64(receiver.index), .writable) } catch {
+                preconditionFailure()
+            }
         }
     }
 
@@ -193,8 +197,8 @@ struct WorkerProcess: ~Copyable {
 
     // MARK: mail
 
-    /// Appends mail to another process, or to ourselves, which is handled in this turn. False where the receiver has not
-    /// read for so long that there is no more room: it is dropped and counted.
+    /// Appends mail to another process, or to ourselves, which is handled in this turn. False where the
+    /// receiver has not read for so long that there is no more room: it is dropped and counted.
     @discardableResult
     mutating func send(_ message: Mail, to receiver: ProcessID) -> Bool {
         if receiver == me {

@@ -1,6 +1,7 @@
 /// Text for people: tables, durations, bytes of strangers made harmless.
 enum Layout {
-    /// Columns side by side, two spaces apart; those of `right` (numbers) end in line, the others begin in line.
+    /// Columns side by side, two spaces apart; those of `right` (numbers) end in line, the others begin in
+    /// line.
     static func table(_ header: [String], _ rows: [[String]], right: Set<Int> = []) -> String {
         let all = [header] + rows
         let widths = header.indices.map { column in all.map { $0[column].count }.max()! }

@@ -6,8 +6,8 @@ import Syntax
 
 /// Reads transactions while their workers go on changing them.
 ///
-/// A record is copied, and the copy counts where kind and generation were the same before and after; a stored message
-/// likewise. Every loop is bounded by what was ever in use, so that no page is touched that is not.
+/// A record is copied, and the copy counts where kind and generation were the same before and after; a stored
+/// message likewise. Every loop is bounded by what was ever in use, so that no page is touched that is not.
 extension TransactionsView {
     init(reading state: SharedState) {
         let reader = TransactionReader(state)

@@ -15,7 +15,8 @@ struct ChildRole {
     static var current: ChildRole? {
         guard let value = unsafe getenv(ChildDescriptors.environment) else { return nil }
         let parts = unsafe String(cString: value).split(separator: ":")
-        guard parts.count == 2, let number = UInt8(parts[0]), Int(number) < ProcessID.limit, let pid = Int32(parts[1])
+        guard parts.count == 2, let number = UInt8(parts[0]), Int(number) < ProcessID.limit,
+            let pid = Int32(parts[1])
         else { return nil }
         unsafe unsetenv(ChildDescriptors.environment)
         return ChildRole(process: ProcessID(rawValue: number), masterPid: pid)

@@ -92,7 +92,11 @@ struct CommandLineOptions {
 
     /// To whoever started us: plain text for one who checks a file, with a priority for the journal.
     private func report(_ priority: LogPriority, _ text: String) {
-        if checkOnly { Console.print(text) } else { Console.report(priority, text, event: .configurationRefused) }
+        if checkOnly {
+            Console.print(text)
+        } else {
+            Console.report(priority, text, event: .configurationRefused)
+        }
     }
 
     /// The flag, else what systemd has made (the first of a list), else the fixed place.

@@ -3,7 +3,8 @@ import Platform
 extension Configuration {
     /// Parses a whole file. `file` is the name that diagnostics begin with.
     ///
-    /// Everything that is wrong is reported at once, except after a fault of TOML syntax, which ends the parsing.
+    /// Everything that is wrong is reported at once, except after a fault of TOML syntax, which ends the
+    /// parsing.
     package static func parse(
         text: String, file: String
     ) throws(ConfigurationError) -> (Configuration, warnings: [Diagnostic]) {
@@ -22,7 +23,8 @@ extension Configuration {
         return (reading.configuration, reading.inOrder(reading.warnings))
     }
 
-    /// The command line's `--domain` and `--listen`: each, where given, replaces what the file or the default says.
+    /// The command line's `--domain` and `--listen`: each, where given, replaces what the file or the default
+    /// says.
     package mutating func override(domains: [String], listen: [String]) throws(ConfigurationError) {
         var diagnostics: [Diagnostic] = []
         func accept<Value>(_ option: String, _ values: [String], _ parse: (String) -> Fault<Value>) -> [Value]
@@ -50,8 +52,8 @@ enum Fault<Value> {
     case bad(String)
 }
 
-/// A host name after RFC 3261 §25.1, at most 127 bytes (the snapshot in shared memory has no more), in lower case. Its last label begins with a letter: an
-/// address is no domain.
+/// A host name after RFC 3261 §25.1, at most 127 bytes (the snapshot in shared memory has no more), in lower
+/// case. Its last label begins with a letter: an address is no domain.
 func checkedDomain(_ text: String) -> Fault<String> {
     let fault = Fault<String>.bad("expected a host name, found \(quoted(text))")
     if text.utf8.count > 127 {

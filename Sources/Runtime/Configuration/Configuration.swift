@@ -2,7 +2,8 @@ import Platform
 
 /// What the operator can set: the keys of `sipfork.toml`, checked, with their defaults.
 ///
-/// `ConfigurationKey.all` says which key fills which property, within which bounds; `sipfork.toml(5)` explains them.
+/// `ConfigurationKey.all` says which key fills which property, within which bounds; `sipfork.toml(5)`
+/// explains them.
 package struct Configuration: Equatable, Sendable {
     // [server]
     /// Host names whose addresses of record are ours, in lower case.
@@ -59,7 +60,8 @@ package enum BindingStore: String, CaseIterable, Sendable {
     case sqlite, memory
 }
 
-/// `log.level`: the least important entries that are still written. Raw values of `priority` are those of syslog(3).
+/// `log.level`: the least important entries that are still written. Raw values of `priority` are those of
+/// syslog(3).
 package enum LogLevel: String, CaseIterable, Sendable {
     case error, warning, notice, info, debug
 

@@ -1,6 +1,8 @@
-/// One key of `sipfork.toml`: its name, its default as TOML text, what it is for, and the rule that its value follows.
+/// One key of `sipfork.toml`: its name, its default as TOML text, what it is for, and the rule that its value
+/// follows.
 ///
-/// The list below is the only place that knows the keys: parsing walks it, and a test holds it against the manual page.
+/// The list below is the only place that knows the keys: parsing walks it, and a test holds it against the
+/// manual page.
 package struct ConfigurationKey: Sendable {
     package let name: String
     package let defaultText: String

@@ -1,4 +1,5 @@
-/// How many single-character insertions, deletions, replacements and swaps of neighbours turn `left` into `right`.
+/// How many single-character insertions, deletions, replacements and swaps of neighbours turn `left` into
+/// `right`.
 ///
 ///     domain → domains   1 (one inserted)        lsiten → listen   1 (one swapped)
 func editDistance(_ left: String, _ right: String) -> Int {

@@ -17,7 +17,8 @@ package struct Listener: BitwiseCopyable, Equatable, Sendable {
         self.address = address
     }
 
-    /// Nil where the text is not `udp:ADDRESS[:PORT]`, with an IPv6 address in brackets and a port from 1 to 65535.
+    /// Nil where the text is not `udp:ADDRESS[:PORT]`, with an IPv6 address in brackets and a port from 1 to
+    /// 65535.
     package init?(specification: String) {
         guard specification.hasPrefix("udp:") else { return nil }
         var host = specification.dropFirst(4)
@@ -39,7 +40,8 @@ package struct Listener: BitwiseCopyable, Equatable, Sendable {
         return number
     }
 
-    /// True where `other` has the same transport and address family: how `server.advertise` finds its listener.
+    /// True where `other` has the same transport and address family: how `server.advertise` finds its
+    /// listener.
     package func serves(_ other: Listener) -> Bool {
         transport == other.transport && address.family == other.address.family
     }

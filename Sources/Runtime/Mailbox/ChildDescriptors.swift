@@ -1,6 +1,7 @@
 import SharedState
 
-/// The descriptors that a child inherits, by number. The master makes them so (`cp_spawn`); nothing else is open.
+/// The descriptors that a child inherits, by number. The master makes them so (`cp_spawn`); nothing else is
+/// open.
 ///
 ///      0  /dev/null
 ///      1  the master's stdout

@@ -4,8 +4,8 @@ import Platform
 import SharedMemory
 import SharedState
 
-/// The two ends of a process's mailbox, as the master keeps them: what a dead process had not read is read by its
-/// successor.
+/// The two ends of a process's mailbox, as the master keeps them: what a dead process had not read is read by
+/// its successor.
 package struct Mailbox: ~Copyable {
     package let reading: Descriptor
     package let writing: Descriptor
@@ -13,15 +13,16 @@ package struct Mailbox: ~Copyable {
     /// A SEQPACKET pair, raised above the numbered descriptors, with room for a few hundred datagrams.
     package init() throws(SystemError) {
         var ends: (Int32, Int32) = (-1, -1)
-        let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type =
+            Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let made = unsafe withUnsafeMutableBytes(of: &ends) {
             unsafe socketpair(AF_UNIX, type, 0, $0.bindMemory(to: Int32.self).baseAddress!)
         }
         if made < 0 { throw .last("socketpair") }
         let first = Descriptor(owning: ends.0)
         let second = Descriptor(owning: ends.1)
-        // More than wmem_max only where we may; a small mailbox is slower, not wrong. In this order: the first is cut
-        // down to wmem_max.
+        // More than wmem_max only where we may; a small mailbox is slower, not wrong. In this order: the
+        // first is cut down to wmem_max.
         var size: Int32 = 4 << 20
         _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUF, &size, 4)
         _ = unsafe setsockopt(second.number, SOL_SOCKET, SO_SNDBUFFORCE, &size, 4)
@@ -32,15 +33,17 @@ package struct Mailbox: ~Copyable {
     }
 
     /// Both ends, for someone who keeps them as long as the process lives.
-    package consuming func takeEnds() -> (reading: Int32, writing: Int32) { (reading.release(), writing.release()) }
+    package consuming func takeEnds() -> (reading: Int32, writing: Int32) {
+        (reading.release(), writing.release())
+    }
 }
 
 /// Receives mail into a turn.
 package enum MailReceiver {
     private static let datagrams = Turn.inFlightCapacity / Mail.batch
 
-    /// Fills the in-flight array with what has arrived, without waiting: the number of messages' places that may be
-    /// used (0: nothing). The array must be clear.
+    /// Fills the in-flight array with what has arrived, without waiting: the number of messages' places that
+    /// may be used (0: nothing). The array must be clear.
     package static func receive(from mailbox: Int32, into turn: Turn) -> Int {
         var lengths = InlineArray<8, UInt32>(repeating: 0)
         var span = lengths.mutableSpan
@@ -65,8 +68,8 @@ package struct MailSender {
         me = process
     }
 
-    /// Hands the slots that committed mail speaks of to its receiver. Before the sender gives back what it still
-    /// holds, and also while the mailbox is full.
+    /// Hands the slots that committed mail speaks of to its receiver. Before the sender gives back what it
+    /// still holds, and also while the mailbox is full.
     package func handOver(_ ring: MailRing, to receiver: ProcessID) {
         let tail = ring.tail
         var handed = ring.handed
@@ -79,8 +82,8 @@ package struct MailSender {
         ring.setHanded(handed)
     }
 
-    /// Hands over slots, then sends as much as the mailbox takes. Safe to repeat: the receiver drops what it has
-    /// seen. False where the mailbox is full; call again when it is writable.
+    /// Hands over slots, then sends as much as the mailbox takes. Safe to repeat: the receiver drops what it
+    /// has seen. False where the mailbox is full; call again when it is writable.
     package func flush(_ ring: MailRing, to receiver: ProcessID, descriptor: Int32) -> Bool {
         handOver(ring, to: receiver)
         let tail = ring.tail

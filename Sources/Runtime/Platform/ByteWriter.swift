@@ -1,9 +1,10 @@
 import Glibc
 
-/// Appends bytes to a fixed stretch of memory. What does not fit is left out and sets `overflowed`; nothing traps.
+/// Appends bytes to a fixed stretch of memory. What does not fit is left out and sets `overflowed`; nothing
+/// traps.
 ///
-/// The owner of the memory (a slot, a stored message, the outbox) makes the writer and keeps the memory alive; the
-/// writer is passed `inout` down to whoever builds the message.
+/// The owner of the memory (a slot, a stored message, the outbox) makes the writer and keeps the memory
+/// alive; the writer is passed `inout` down to whoever builds the message.
 @safe package struct ByteWriter {
     private let base: UnsafeMutableRawPointer
     package let capacity: Int
@@ -92,14 +93,8 @@ import Glibc
         }
     }
 
-    /// Writes one byte again at an earlier place.
-    package mutating func replace(at offset: Int, with byte: UInt8) {
-        precondition(offset >= 0 && offset < count)
-        unsafe base.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
-    }
-
-    /// What was written so far: valid as long as the memory is, whose owner outlives the writer. A lifetime bound to the
-    /// writer would put each local one on the heap.
+    /// What was written so far: valid as long as the memory is, whose owner outlives the writer. A lifetime
+    /// bound to the writer would put each local one on the heap.
     package var written: Span<UInt8> {
         @_lifetime(immortal) get {
             let bytes = unsafe Span<UInt8>(

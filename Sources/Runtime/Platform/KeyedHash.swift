@@ -1,5 +1,5 @@
-/// SipHash-1-3 with 128 bits of key: the hash of every table whose keys strangers choose, and the check in our
-/// branches and tags. Without the key nobody can aim at one bucket or forge a branch.
+/// SipHash-1-3 with 128 bits of key: the hash of every table whose keys strangers choose, and the check in
+/// our branches and tags. Without the key nobody can aim at one bucket or forge a branch.
 package struct KeyedHash: BitwiseCopyable {
     private let key0: UInt64
     private let key1: UInt64

@@ -25,11 +25,15 @@ package struct Poller: ~Copyable {
     }
 
     package func add(_ number: Int32, token: UInt64, _ interest: Interest = .readable) throws(SystemError) {
-        if cp_poll_change(descriptor.number, 1, number, interest.rawValue, token) < 0 { throw .last("epoll_ctl") }
+        if cp_poll_change(descriptor.number, 1, number, interest.rawValue, token) < 0 {
+            throw .last("epoll_ctl")
+        }
     }
 
     package func change(_ number: Int32, token: UInt64, _ interest: Interest) throws(SystemError) {
-        if cp_poll_change(descriptor.number, 3, number, interest.rawValue, token) < 0 { throw .last("epoll_ctl") }
+        if cp_poll_change(descriptor.number, 3, number, interest.rawValue, token) < 0 {
+            throw .last("epoll_ctl")
+        }
     }
 
     package func remove(_ number: Int32) { _ = cp_poll_change(descriptor.number, 2, number, 0, 0) }

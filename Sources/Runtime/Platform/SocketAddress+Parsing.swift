@@ -4,7 +4,9 @@ extension SocketAddress {
         guard bytes.count > 0 else { return nil }
         if bytes[0] == 0x5B {
             guard bytes.count > 2, bytes[bytes.count - 1] == 0x5D else { return nil }
-            guard let groups = SocketAddress.ipv6Groups(bytes.extracting(1..<(bytes.count - 1))) else { return nil }
+            guard let groups = SocketAddress.ipv6Groups(bytes.extracting(1..<(bytes.count - 1))) else {
+                return nil
+            }
             self.init(ipv6: groups, port: port)
         } else if let value = SocketAddress.ipv4Value(bytes) {
             self.init(ipv4: value, port: port)
@@ -69,7 +71,9 @@ extension SocketAddress {
                 if digits > 4 { return nil }
             }
             if index < bytes.count && bytes[index] == 0x2E {
-                guard count <= 6, let tail = ipv4Value(bytes.extracting(start..<bytes.count)) else { return nil }
+                guard count <= 6, let tail = ipv4Value(bytes.extracting(start..<bytes.count)) else {
+                    return nil
+                }
                 groups[count] = UInt16(tail >> 16)
                 groups[count + 1] = UInt16(tail & 0xFFFF)
                 count += 2

@@ -1,7 +1,7 @@
 import Glibc
 
-/// An IP address and port, in the layout that socket calls take (`sockaddr_in`, `sockaddr_in6`): 28 bytes, fit for
-/// shared memory. A zero family means none.
+/// An IP address and port, in the layout that socket calls take (`sockaddr_in`, `sockaddr_in6`): 28 bytes,
+/// fit for shared memory. A zero family means none.
 package struct SocketAddress: BitwiseCopyable, Equatable, Sendable {
     package private(set) var family: UInt16 = 0
     private var portBig: UInt16 = 0
@@ -71,8 +71,8 @@ package struct SocketAddress: BitwiseCopyable, Equatable, Sendable {
         return UInt16(truncatingIfNeeded: index & 1 == 0 ? word >> 16 : word)
     }
 
-    /// True where this address, whatever its port, shares the first `prefix` bits with `network`; one of the other family
-    /// never does.
+    /// True where this address, whatever its port, shares the first `prefix` bits with `network`; one of the
+    /// other family never does.
     package func isIn(network: SocketAddress, prefix: Int) -> Bool {
         guard family == network.family else { return false }
         if isIPv4 { return prefix == 0 || (ipv4 ^ network.ipv4) >> UInt32(32 &- prefix) == 0 }
@@ -136,7 +136,8 @@ package struct SocketAddress: BitwiseCopyable, Equatable, Sendable {
             }
             if index > 0 && index != bestStart + bestLength { writer.append(0x3A) }
             let value = UInt64(group(index))
-            writer.append(hexadecimal: value, digits: value > 0xFFF ? 4 : value > 0xFF ? 3 : value > 0xF ? 2 : 1)
+            writer.append(
+                hexadecimal: value, digits: value > 0xFFF ? 4 : value > 0xFF ? 3 : value > 0xF ? 2 : 1)
             index += 1
         }
         if bracketed { writer.append(0x5D) }

@@ -16,9 +16,6 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
     /// The current `errno`, for callers on a hot path that only compare it.
     package static var lastCode: Int32 { errno }
 
-    /// True where the call would have had to wait, or was interrupted: come back later.
-    package var isTransient: Bool { code == EAGAIN || code == EINTR || code == EWOULDBLOCK }
-
     package var description: String { "\(call): \(SystemError.text(code))" }
 
     /// The system's words for an error number.

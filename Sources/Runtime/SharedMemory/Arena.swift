@@ -2,7 +2,8 @@ import CPlatform
 import Glibc
 import Platform
 
-/// One memfd, mapped whole by every process. Pages are taken when first touched, so a generous size costs nothing.
+/// One memfd, mapped whole by every process. Pages are taken when first touched, so a generous size costs
+/// nothing.
 package struct Arena: ~Copyable {
     package let descriptor: Descriptor
     package let memory: Memory

@@ -1,6 +1,7 @@
 /// Places regions one behind the other: each structure asks for its bytes and gets an offset.
 ///
-/// The same plan is made by every process from the sizes in the arena's header, so no table of offsets is kept.
+/// The same plan is made by every process from the sizes in the arena's header, so no table of offsets is
+/// kept.
 package struct LayoutPlanner {
     /// Bytes placed so far.
     package private(set) var size = 0

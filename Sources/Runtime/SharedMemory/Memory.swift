@@ -3,8 +3,8 @@ import Platform
 
 /// The mapped arena, addressed by offsets. Offsets come from our own structures only: one outside traps.
 ///
-/// Plain loads and stores are for cells with a single writer; a cell that another process reads while it changes is
-/// loaded and stored through the atomic calls.
+/// Plain loads and stores are for cells with a single writer; a cell that another process reads while it
+/// changes is loaded and stored through the atomic calls.
 @safe package struct Memory: BitwiseCopyable {
     private let base: UnsafeMutableRawPointer
     /// Bytes mapped.

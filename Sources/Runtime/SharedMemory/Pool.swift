@@ -2,12 +2,12 @@ import Platform
 
 /// Equal cells handed out by number, 1 and up (0 is none); all bookkeeping goes through an undo log.
 ///
-///     header (48 bytes): | bumped | in use | free head | freed head | freed tail | freed |
+///     header (48 bytes): | bumped | in use | free head | freed head | freed tail | |
 ///     cell n at cells + (n - 1) × size; a free cell's word at `link` names the next free one
 ///
-/// What is freed in a turn goes to the list `freed` and is handed out by later turns only (`recycle` at the begin of
-/// a turn): its bytes may still be read by the outbox of this turn, or restored by its undo. The lowest cells are
-/// used first and again, so memory beyond the peak is never touched.
+/// What is freed in a turn goes to the list `freed` and is handed out by later turns only (`recycle` at the
+/// begin of a turn): its bytes may still be read by the outbox of this turn, or restored by its undo. The
+/// lowest cells are used first and again, so memory beyond the peak is never touched.
 package struct Pool: BitwiseCopyable {
     package static let headerBytes = 48
 
@@ -18,7 +18,8 @@ package struct Pool: BitwiseCopyable {
     package let capacity: Int
     private let link: Int
 
-    /// - Parameters: header: offset of `headerBytes` zero bytes; cells: offset of the first cell; link: offset in a
+    /// - Parameters: header: offset of `headerBytes` zero bytes; cells: offset of the first cell; link:
+    /// offset in a
     ///   cell of the eight bytes that chain free cells.
     package init(log: UndoLog, header: Int, cells: Int, cellBytes: Int, capacity: Int, link: Int) {
         self.log = log
@@ -37,9 +38,6 @@ package struct Pool: BitwiseCopyable {
 
     /// Cells handed out and not freed.
     package var inUse: Int { word(1) }
-
-    /// True where `needed` more cells could be handed out in this turn.
-    package func hasRoom(for needed: Int) -> Bool { word(1) + word(5) + needed <= capacity }
 
     @inline(__always) package func offset(of cell: UInt32) -> Int {
         precondition(cell > 0 && Int(cell) <= capacity, "no such cell")
@@ -67,7 +65,6 @@ package struct Pool: BitwiseCopyable {
         log.write(UInt64(head), at: offset(of: cell) + link)
         if head == 0 { set(4, Int(cell)) }
         set(3, Int(cell))
-        set(5, word(5) + 1)
         set(1, word(1) - 1)
     }
 
@@ -79,14 +76,13 @@ package struct Pool: BitwiseCopyable {
         set(2, head)
         set(3, 0)
         set(4, 0)
-        set(5, 0)
     }
 
     /// Counts the free lists and compares with the header; for tests and the control tool's check.
     package var isConsistent: Bool {
         let free = length(ofList: 2)
         let freed = length(ofList: 3)
-        return word(0) - free - freed == word(1) && freed == word(5)
+        return word(0) - free - freed == word(1)
     }
 
     private func length(ofList list: Int) -> Int {

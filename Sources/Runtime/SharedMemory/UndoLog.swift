@@ -7,8 +7,8 @@ import Platform
 ///           | offset b | old b |
 ///           | offset c | old c |
 ///
-/// A process that dies in a turn leaves `count` > 0; its successor calls `undo` and finds the shard as it was when
-/// the turn began. Undoing twice gives the same, so the successor may die as well.
+/// A process that dies in a turn leaves `count` > 0; its successor calls `undo` and finds the shard as it was
+/// when the turn began. Undoing twice gives the same, so the successor may die as well.
 package struct UndoLog: BitwiseCopyable {
     package let memory: Memory
     private let base: Int

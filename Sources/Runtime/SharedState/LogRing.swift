@@ -15,12 +15,18 @@ package enum LogEvent: UInt8, CaseIterable {
 
 /// syslog's numbers.
 package enum LogPriority: UInt8 {
-    case critical = 2, error = 3, warning = 4, notice = 5, info = 6, debug = 7
+    case critical = 2
+    case error = 3
+    case warning = 4
+    case notice = 5
+    case info = 6
+    case debug = 7
 }
 
 /// Fields of an entry besides event and priority; the journal's names are in the logger.
 package enum LogField: UInt8 {
-    case message = 1, callID, method, status, from, to, branch, peer
+    case message = 1
+    case callID, method, status, from, to, branch, peer
 }
 
 /// Log entries of one process on their way to the logger: a byte ring with one producer and one consumer.

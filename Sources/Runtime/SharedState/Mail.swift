@@ -1,7 +1,7 @@
 /// A message between processes: 64 bytes, fixed; what it speaks of lies in shared memory.
 ///
-/// It travels in a datagram of up to `Mail.batch` of them, and is received straight into the in-flight array of the
-/// receiver's turn, where a kind other than `none` means that it is present.
+/// It travels in a datagram of up to `Mail.batch` of them, and is received straight into the in-flight array
+/// of the receiver's turn, where a kind other than `none` means that it is present.
 package struct Mail: BitwiseCopyable, Sendable {
     package static let bytes = 64
     /// Messages in one datagram at most.
@@ -13,7 +13,8 @@ package struct Mail: BitwiseCopyable, Sendable {
         case request = 1
         /// master → worker: `slot` holds a response whose branch names `transaction`, `fork`, `attempt`.
         case response = 2
-        /// worker → worker: start fork `fork` of `transaction`; `first` the stored request, `second` the target.
+        /// worker → worker: start fork `fork` of `transaction`; `first` the stored request, `second` the
+        /// target.
         case forkStart = 3
         /// worker → worker: cancel fork `fork` of `transaction`.
         case forkCancel = 4
@@ -36,7 +37,8 @@ package struct Mail: BitwiseCopyable, Sendable {
     package var attempt: UInt8 = 0
     package var status: UInt16 = 0
     package var flags: UInt16 = 0
-    /// Position in the sender's ring for this receiver: strictly rising, so that a repeated one is recognised.
+    /// Position in the sender's ring for this receiver: strictly rising, so that a repeated one is
+    /// recognised.
     package var sequence: UInt64 = 0
     package var transaction: TransactionReference = .none
     package var slot: SlotReference = .none

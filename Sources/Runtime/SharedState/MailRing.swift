@@ -1,13 +1,13 @@
 import Platform
 import SharedMemory
 
-/// Mail on its way from one process to another: appended in a turn, sent after its commit, kept while the receiver's
-/// socket is full.
+/// Mail on its way from one process to another: appended in a turn, sent after its commit, kept while the
+/// receiver's socket is full.
 ///
 ///     header: | tail (through the undo log) | sent | handed |      cells: capacity × 64 bytes
 ///
-/// Positions only rise; a message's position + 1 is its sequence number. `sent` and `handed` belong to the flush: they
-/// move after the deed, so a crash repeats it, and the receiver drops what it has seen.
+/// Positions only rise; a message's position + 1 is its sequence number. `sent` and `handed` belong to the
+/// flush: they move after the deed, so a crash repeats it, and the receiver drops what it has seen.
 package struct MailRing: BitwiseCopyable {
     package static let capacity = 8192
     package static var bytes: Int { 64 + capacity * Mail.bytes }

@@ -1,6 +1,7 @@
 import SharedMemory
 
-/// One row per process. The master writes pid and restarts; turn counter, heartbeat and depth belong to the process.
+/// One row per process. The master writes pid and restarts; turn counter, heartbeat and depth belong to the
+/// process.
 package struct ProcessTable: BitwiseCopyable {
     private static let rowBytes = 128
     package static var bytes: Int { ProcessID.limit * rowBytes }
@@ -18,11 +19,17 @@ package struct ProcessTable: BitwiseCopyable {
     }
 
     /// 0: not running.
-    package func pid(_ process: ProcessID) -> Int32 { Int32(truncatingIfNeeded: memory.loadAtomic(cell(process, 0))) }
-    package func setPid(_ pid: Int32, _ process: ProcessID) { memory.storeAtomic(UInt64(pid), at: cell(process, 0)) }
+    package func pid(_ process: ProcessID) -> Int32 {
+        Int32(truncatingIfNeeded: memory.loadAtomic(cell(process, 0)))
+    }
+    package func setPid(_ pid: Int32, _ process: ProcessID) {
+        memory.storeAtomic(UInt64(pid), at: cell(process, 0))
+    }
 
     package func restarts(_ process: ProcessID) -> UInt64 { memory.loadAtomic(cell(process, 1)) }
-    package func countRestart(_ process: ProcessID) { memory.storeAtomic(restarts(process) + 1, at: cell(process, 1)) }
+    package func countRestart(_ process: ProcessID) {
+        memory.storeAtomic(restarts(process) + 1, at: cell(process, 1))
+    }
 
     /// Odd while the process is in a turn: it may hold offsets into tables that others replace.
     package func turn(_ process: ProcessID) -> UInt64 { memory.loadAtomic(cell(process, 2)) }

@@ -1,7 +1,8 @@
 import Platform
 import SharedMemory
 
-/// What one worker owns: records, timers, stored messages, mail on its way, and the turn that guards them all.
+/// What one worker owns: records, timers, stored messages, mail on its way, and the turn that guards them
+/// all.
 package struct Shard: BitwiseCopyable {
     package let undo: UndoLog
     package let table: TransactionTable

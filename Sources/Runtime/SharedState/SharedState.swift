@@ -91,7 +91,9 @@ package struct SharedState: BitwiseCopyable {
 
     /// Bytes of an arena of these sizes. Planning touches no memory.
     package static func bytes(_ sizes: ArenaSizes) -> Int {
-        SharedState(memory: unsafe Memory(unsafe: UnsafeMutableRawPointer(bitPattern: 4096)!, size: 0), sizes: sizes).size
+        SharedState(
+            memory: unsafe Memory(unsafe: UnsafeMutableRawPointer(bitPattern: 4096)!, size: 0), sizes: sizes
+        ).size
     }
 
     /// Attaches to an arena whose header says how large it is.
@@ -125,9 +127,11 @@ package struct SharedState: BitwiseCopyable {
     package static var layoutHash: UInt64 {
         var hash = KeyedHash(key0: 1, key1: 1)
         for size in [
-            MemoryLayout<ConfigurationSnapshot>.size, MemoryLayout<SlotHeader>.size, MemoryLayout<RecordHeader>.size,
+            MemoryLayout<ConfigurationSnapshot>.size, MemoryLayout<SlotHeader>.size,
+            MemoryLayout<RecordHeader>.size,
             MemoryLayout<Mail>.size, MemoryLayout<OutboxEntry>.size, Turn.bytes, TransactionTable.recordBytes,
-            MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion, Slots.smallBytes,
+            MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
+            Slots.smallBytes,
             StoredMessages.headerBytes, TimerWheel.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()

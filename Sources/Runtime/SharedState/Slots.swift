@@ -7,8 +7,8 @@ import SharedMemory
 ///     small slot, 4096 bytes:  | SlotHeader, 128 | index, 640 | message, 3328 |
 ///     large slot:              | the same        |            | message, 65536 |
 ///
-/// Only its owner changes a slot's word, before it hands the slot over. The master takes free slots and gives them
-/// a new generation; whoever finishes with one marks it free.
+/// Only its owner changes a slot's word, before it hands the slot over. The master takes free slots and gives
+/// them a new generation; whoever finishes with one marks it free.
 package struct Slots: BitwiseCopyable {
     package static let headerBytes = 128
     package static let indexBytes = 640
@@ -60,20 +60,23 @@ package struct Slots: BitwiseCopyable {
         let word = memory.loadAtomic(owners + index * 8)
         precondition(word & 0xFF == Slots.free, "slot is not free")
         let generation = UInt32(truncatingIfNeeded: word >> 32) &+ 1
-        memory.storeAtomic(UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
+        memory.storeAtomic(
+            UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
         return SlotReference(index: index, generation: generation)
     }
 
     /// True where `holder` owns the slot in that generation.
     package func isHeld(_ slot: SlotReference, by holder: ProcessID) -> Bool {
         guard slot.index >= 0 && slot.index < count else { return false }
-        return memory.loadAtomic(owners + slot.index * 8) == UInt64(slot.generation) << 32 | UInt64(holder.rawValue)
+        return memory.loadAtomic(owners + slot.index * 8) == UInt64(slot.generation) << 32
+            | UInt64(holder.rawValue)
     }
 
     /// Hands a slot over; nothing happens where `holder` has handed it over before (a repeated flush).
     package func hand(_ slot: SlotReference, from holder: ProcessID, to next: ProcessID) {
         if isHeld(slot, by: holder) {
-            memory.storeAtomic(UInt64(slot.generation) << 32 | UInt64(next.rawValue), at: owners + slot.index * 8)
+            memory.storeAtomic(
+                UInt64(slot.generation) << 32 | UInt64(next.rawValue), at: owners + slot.index * 8)
         }
     }
 
@@ -95,10 +98,13 @@ package struct Slots: BitwiseCopyable {
 
     private func base(_ index: Int) -> Int {
         precondition(index >= 0 && index < count, "no such slot")
-        return index < smallCount ? small + index * Slots.smallBytes : large + (index - smallCount) * Slots.largeBytes
+        return index < smallCount
+            ? small + index * Slots.smallBytes : large + (index - smallCount) * Slots.largeBytes
     }
 
-    package func capacity(_ index: Int) -> Int { index < smallCount ? Slots.smallCapacity : Slots.largeCapacity }
+    package func capacity(_ index: Int) -> Int {
+        index < smallCount ? Slots.smallCapacity : Slots.largeCapacity
+    }
 
     package func header(_ index: Int) -> SlotHeader { memory.load(base(index)) }
     package func setHeader(_ header: SlotHeader, _ index: Int) { memory.store(header, at: base(index)) }

@@ -5,8 +5,8 @@ import SharedMemory
 ///
 ///     cell: | generation : 32, length : 32 | link of free cells | bytes … |
 ///
-/// Cells come in size classes, each a pool of its own. A process that reads another worker's message checks the
-/// generation before and after: a freed cell has a new one.
+/// Cells come in size classes, each a pool of its own. A process that reads another worker's message checks
+/// the generation before and after: a freed cell has a new one.
 package struct StoredMessages: BitwiseCopyable {
     /// Bytes of a cell in each class, its 16-byte head included.
     package static let classes: InlineArray<10, Int> = [
@@ -27,7 +27,9 @@ package struct StoredMessages: BitwiseCopyable {
 
     /// Cells of a class for a shard of `records` records: few of the large ones, which are rare.
     private static func capacity(_ sizeClass: Int, records: Int) -> Int {
-        sizeClass <= 5 ? records + 64 : sizeClass == 6 ? records / 2 + 64 : sizeClass <= 8 ? records / 16 + 64 : records / 128 + 64
+        sizeClass <= 5
+            ? records + 64
+            : sizeClass == 6 ? records / 2 + 64 : sizeClass <= 8 ? records / 16 + 64 : records / 128 + 64
     }
 
     /// Bytes of all cells for a shard of `records` records.

@@ -1,14 +1,14 @@
 import SharedMemory
 
-/// Timers of a shard: four wheels of 64 slots, 8 ms, 512 ms, 33 s and 35 min a slot; lists of records (P14: a record
-/// in a list is in use, expiry moves it out).
+/// Timers of a shard: four wheels of 64 slots, 8 ms, 512 ms, 33 s and 35 min a slot; lists of records (P14: a
+/// record in a list is in use, expiry moves it out).
 ///
 ///     tick:            | level 3 | level 2 | level 1 | level 0 |   6 bits each
 ///     a record due at tick t, seen at tick n, lies in the lowest level whose higher bits of t and n agree;
 ///     when a level-0 round ends, the next slot of the level above is spread over the levels below
 ///
-/// A record lies in one slot. Moving its deadline later costs nothing: it is found at the old one, looked at, and
-/// put back. Everything goes through the undo log.
+/// A record lies in one slot. Moving its deadline later costs nothing: it is found at the old one, looked at,
+/// and put back. Everything goes through the undo log.
 package struct TimerWheel: BitwiseCopyable {
     package static let tickShift: UInt64 = 3
     private static let levels = 4
@@ -65,7 +65,8 @@ package struct TimerWheel: BitwiseCopyable {
                 log.write(bits & ~(1 << UInt64(slot & 63)), at: occupancy(slot >> 6))
             }
         } else {
-            log.write32(header.timerNext, at: table.offset(header.timerPrevious) + RecordHeader.timerNextOffset)
+            log.write32(
+                header.timerNext, at: table.offset(header.timerPrevious) + RecordHeader.timerNextOffset)
         }
         if header.timerNext != 0 {
             let next = table.offset(header.timerNext) + RecordHeader.timerPreviousOffset
@@ -76,7 +77,8 @@ package struct TimerWheel: BitwiseCopyable {
         header.timerPrevious = 0
     }
 
-    /// Makes sure that the record is looked at no later than `due` (milliseconds; 0: no deadline, nothing happens).
+    /// Makes sure that the record is looked at no later than `due` (milliseconds; 0: no deadline, nothing
+    /// happens).
     package func schedule(_ cell: UInt32, due: UInt64) {
         if due == 0 { return }
         // Rounded up: a timer fires late by up to a tick, never early.
@@ -98,8 +100,8 @@ package struct TimerWheel: BitwiseCopyable {
         log.write(header, at: table.offset(cell))
     }
 
-    /// Takes out and returns one record that is due at `now` (milliseconds), 0 where none is: call until 0. The
-    /// caller handles it and schedules it again by its next deadline.
+    /// Takes out and returns one record that is due at `now` (milliseconds), 0 where none is: call until 0.
+    /// The caller handles it and schedules it again by its next deadline.
     ///
     /// Also 0 where the undo log is filling: commit, and call again (`wait` says at once).
     package func expire(now: UInt64) -> UInt32 {
@@ -116,8 +118,8 @@ package struct TimerWheel: BitwiseCopyable {
                 return first
             }
             if current >= target { return 0 }
-            // Straight to the next slot with anything in it, however far: a step per round would fill the undo log
-            // after some hours of silence.
+            // Straight to the next slot with anything in it, however far: a step per round would fill the
+            // undo log after some hours of silence.
             guard let next = nextOccupied(after: current), next <= target else {
                 log.write(target, at: base)
                 return 0
@@ -126,8 +128,8 @@ package struct TimerWheel: BitwiseCopyable {
         }
     }
 
-    /// The tick at which the next slot with a record in it begins; nil where all are empty. A slot of a level begins
-    /// after all that lies ahead on the level below, so the first level with any has the nearest.
+    /// The tick at which the next slot with a record in it begins; nil where all are empty. A slot of a level
+    /// begins after all that lies ahead on the level below, so the first level with any has the nearest.
     private func nextOccupied(after current: UInt64) -> UInt64? {
         for level in 0..<TimerWheel.levels {
             let bits: UInt64 = log.memory.load(occupancy(level))
@@ -144,12 +146,14 @@ package struct TimerWheel: BitwiseCopyable {
         return nil
     }
 
-    /// The slot of a higher level that `now` lies in; empty but while it is being spread, since what is due within
-    /// it goes to a level below.
-    private func current(_ level: Int, _ now: UInt64) -> Int { level * 64 + Int(now >> UInt64(6 * level) & 63) }
+    /// The slot of a higher level that `now` lies in; empty but while it is being spread, since what is due
+    /// within it goes to a level below.
+    private func current(_ level: Int, _ now: UInt64) -> Int {
+        level * 64 + Int(now >> UInt64(6 * level) & 63)
+    }
 
-    /// Spreads the slots whose round has begun at `now` over the levels below; false where the undo log filled before
-    /// all was done, and the next turn is to go on.
+    /// Spreads the slots whose round has begun at `now` over the levels below; false where the undo log
+    /// filled before all was done, and the next turn is to go on.
     private func cascade(_ now: UInt64) -> Bool {
         for level in 1..<TimerWheel.levels {
             let slot = current(level, now)
@@ -187,7 +191,8 @@ package struct TimerWheel: BitwiseCopyable {
     /// Milliseconds until the wheel wants to be looked at again; -1 where it is empty.
     package func wait(now: UInt64) -> Int32 {
         let tick = tick
-        for level in 0..<TimerWheel.levels where log.memory.load(head(current(level, tick)), as: UInt32.self) != 0 {
+        for level in 0..<TimerWheel.levels
+        where log.memory.load(head(current(level, tick)), as: UInt32.self) != 0 {
             return 0
         }
         guard let next = nextOccupied(after: tick) else { return -1 }
@@ -196,7 +201,9 @@ package struct TimerWheel: BitwiseCopyable {
     }
 
     package var isEmpty: Bool {
-        for level in 0..<TimerWheel.levels where log.memory.load(occupancy(level), as: UInt64.self) != 0 { return false }
+        for level in 0..<TimerWheel.levels where log.memory.load(occupancy(level), as: UInt64.self) != 0 {
+            return false
+        }
         return true
     }
 }

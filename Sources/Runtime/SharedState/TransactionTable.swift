@@ -49,7 +49,8 @@ package struct TransactionTable: BitwiseCopyable {
     package init(log: UndoLog, header: Int, cells: Int, records: Int, buckets: Int) {
         self.log = log
         pool = Pool(
-            log: log, header: header, cells: cells, cellBytes: TransactionTable.recordBytes, capacity: records,
+            log: log, header: header, cells: cells, cellBytes: TransactionTable.recordBytes,
+            capacity: records,
             link: RecordHeader.linkOffset)
         self.buckets = buckets
         mask = UInt64(TransactionTable.bucketCount(records: records) - 1)

@@ -11,8 +11,8 @@ import SharedMemory
 ///        │ finish: undo log emptied, then one store of {open, consumed, 0}
 ///     open     …
 ///
-/// A successor that finds `flushing` flushes again; one that finds `open` takes the writes back. Both then go on with
-/// the in-flight messages behind `consumed`. Peers see at most a repeated datagram.
+/// A successor that finds `flushing` flushes again; one that finds `open` takes the writes back. Both then go
+/// on with the in-flight messages behind `consumed`. Peers see at most a repeated datagram.
 package struct Turn: BitwiseCopyable {
     /// In-flight messages of a turn.
     package static let inFlightCapacity = 256
@@ -45,7 +45,8 @@ package struct Turn: BitwiseCopyable {
         undo = UndoLog(memory: memory, at: scratch + Turn.scratchBytes, capacity: Turn.undoCapacity)
     }
 
-    /// What a process finds when it starts on a region that a predecessor may have left in the middle of a turn.
+    /// What a process finds when it starts on a region that a predecessor may have left in the middle of a
+    /// turn.
     package enum Recovery: Equatable {
         /// Nothing was under way; the array is clear.
         case clean
@@ -71,8 +72,8 @@ package struct Turn: BitwiseCopyable {
 
     // MARK: in-flight mail
 
-    /// The next message to handle; nil when all are. Each datagram was received at a multiple of `Mail.batch`, so
-    /// behind its last message the next datagram's place follows.
+    /// The next message to handle; nil when all are. Each datagram was received at a multiple of
+    /// `Mail.batch`, so behind its last message the next datagram's place follows.
     package mutating func next() -> Mail? {
         var place = consumed
         while place < Turn.inFlightCapacity {
@@ -129,7 +130,8 @@ package struct Turn: BitwiseCopyable {
         return memory.load(outbox + index * OutboxEntry.bytes)
     }
 
-    /// Room for a message that is only sent, not stored: offset in the arena; `keep` says how much of it was used.
+    /// Room for a message that is only sent, not stored: offset in the arena; `keep` says how much of it was
+    /// used.
     package func scratchOffset() -> Int { scratch + scratchUsed }
     package var scratchRoom: Int { min(Turn.scratchBytes - scratchUsed, 1 << 16) }
 
@@ -146,8 +148,8 @@ package struct Turn: BitwiseCopyable {
         memory.storeAtomic(UInt64(entries) << 32 | UInt64(consumed) << 8 | 1, at: commitWord)
     }
 
-    /// The outbox has left. Before slots are given back: a successor that sent it again would find in them what others
-    /// have received meanwhile.
+    /// The outbox has left. Before slots are given back: a successor that sent it again would find in them
+    /// what others have received meanwhile.
     package mutating func forgetOutbox() {
         if entries == 0 { return }
         entries = 0

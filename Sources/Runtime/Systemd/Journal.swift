@@ -9,7 +9,8 @@ package enum Journal {
     /// True where standard error goes to the journal: `$JOURNAL_STREAM` names it.
     package static var isConnected: Bool { cs_is_journal(STDERR_FILENO) != 0 }
 
-    /// Sends one entry. May block while journald is slow: only the logger, and a process that starts or ends, calls it.
+    /// Sends one entry. May block while journald is slow: only the logger, and a process that starts or ends,
+    /// calls it.
     ///
     /// Each field is already formatted, the value may hold any byte:
     ///

@@ -1,5 +1,5 @@
-/// Kinds of journal entries, each with the 128-bit identifier that `journalctl -x` looks up in the message catalogue and
-/// `journalctl MESSAGE_ID=…` finds. Random, and never changed.
+/// Kinds of journal entries, each with the 128-bit identifier that `journalctl -x` looks up in the message
+/// catalogue and `journalctl MESSAGE_ID=…` finds. Random, and never changed.
 package enum MessageID {
     /// The service is ready.
     package static let started: StaticString = "0e2f0a9e17154cd591963f4bd5bea859"

@@ -2,11 +2,11 @@ import CSystemd
 
 /// Tells systemd how the service is (sd_notify(3)); does nothing when systemd did not start this process.
 ///
-/// Made once in the master, after it read the environment. A failed notification is dropped: systemd's own timeouts are
-/// the answer to it, and the service must not depend on its supervisor.
+/// Made once in the master, after it read the environment. A failed notification is dropped: systemd's own
+/// timeouts are the answer to it, and the service must not depend on its supervisor.
 package struct Notifier: Sendable {
-    /// How often `watchdog()` must be called at least, in milliseconds; nil when systemd does not watch this process.
-    /// Call it twice as often.
+    /// How often `watchdog()` must be called at least, in milliseconds; nil when systemd does not watch this
+    /// process. Call it twice as often.
     package let watchdogInterval: Int?
 
     /// Reads `$WATCHDOG_USEC` and `$WATCHDOG_PID`.
@@ -15,7 +15,8 @@ package struct Notifier: Sendable {
         watchdogInterval = microseconds == 0 ? nil : max(1, Int(clamping: microseconds / 1000))
     }
 
-    /// The service is up. `status` is shown by `systemctl status`. The one notification that waits until it is taken.
+    /// The service is up. `status` is shown by `systemctl status`. The one notification that waits until it
+    /// is taken.
     package func ready(status: String) { unsafe _ = cs_notify("READY=1\nSTATUS=\(oneLine(status))") }
 
     package func status(_ text: String) { send("STATUS=\(oneLine(text))") }

@@ -48,7 +48,8 @@ import SharedState
                     sent += Int(result)
                     tries = 0
                 } else if tries == 0 || SystemError.lastCode == EINTR {
-                    // An ICMP error of an earlier datagram is reported to any sender on the socket: once again.
+                    // An ICMP error of an earlier datagram is reported to any sender on the socket: once
+                    // again.
                     tries = 1
                 } else {
                     done += 1
@@ -66,7 +67,8 @@ import SharedState
         unsafe batch[index].peer = UnsafeRawPointer(peers + index)
         unsafe batch[index].peer_length = entry.peer.length
         unsafe batch[index].parts.0 = iovec(
-            iov_base: memory.address(Int(entry.first), count: Int(entry.firstCount)), iov_len: Int(entry.firstCount))
+            iov_base: memory.address(Int(entry.first), count: Int(entry.firstCount)),
+            iov_len: Int(entry.firstCount))
         unsafe batch[index].part_count = 1
         if entry.secondCount > 0 {
             unsafe batch[index].parts.1 = iovec(

@@ -7,9 +7,10 @@ import SharedState
 ///               server           │  │  keyed check
 ///               transaction   fork  attempt
 ///
-/// It is derived from the record, not drawn: a worker that does its turn again sends the same bytes. A request that
-/// is forwarded without a transaction (ACK to a 2xx, CANCEL that matches nothing) has the transaction 0, and a check
-/// over the branch below, Call-ID and CSeq number (§16.11), which its response repeats.
+/// It is derived from the record, not drawn: a worker that does its turn again sends the same bytes. A
+/// request that is forwarded without a transaction (ACK to a 2xx, CANCEL that matches nothing) has the
+/// transaction 0, and a check over the branch below, Call-ID and CSeq number (§16.11), which its response
+/// repeats.
 package struct Branch: BitwiseCopyable, Equatable {
     package static let length = 7 + 1 + 16 + 2 + 2 + 16
 
@@ -56,7 +57,8 @@ package struct Branch: BitwiseCopyable, Equatable {
             let attempt = Branch.number(text, 26, 2), let check = Branch.number(text, 28, 16)
         else { return nil }
         self.init(
-            transaction: TransactionReference(rawValue: transaction), fork: UInt8(fork), attempt: UInt8(attempt),
+            transaction: TransactionReference(rawValue: transaction), fork: UInt8(fork),
+            attempt: UInt8(attempt),
             check: check)
     }
 
@@ -95,8 +97,8 @@ package struct Branch: BitwiseCopyable, Equatable {
     }
 }
 
-/// The process graph of forks (design §4): fork i of a server transaction is worker (owner + i) mod workers' job, so
-/// the first stays with its server transaction.
+/// The process graph of forks (design §4): fork i of a server transaction is worker (owner + i) mod workers'
+/// job, so the first stays with its server transaction.
 package enum ForkPlacement {
     package static func worker(owner: Int, fork: UInt8, workers: Int) -> Int { (owner + Int(fork)) % workers }
 }

@@ -1,8 +1,8 @@
 import Platform
 import Syntax
 
-/// Joins the challenges of several forks in one response (RFC 3261 §16.7 step 7): the header lines WWW-Authenticate and
-/// Proxy-Authenticate of each further 401 or 407 are put behind those of the best one.
+/// Joins the challenges of several forks in one response (RFC 3261 §16.7 step 7): the header lines
+/// WWW-Authenticate and Proxy-Authenticate of each further 401 or 407 are put behind those of the best one.
 package enum ChallengeMerge {
     package static func isChallenge(_ status: UInt16) -> Bool { status == 401 || status == 407 }
 
@@ -31,5 +31,7 @@ package enum ChallengeMerge {
         writer.append(best.bytes, from: end, to: best.bytes.count)
     }
 
-    private static func isChallenge(_ id: HeaderID) -> Bool { id == .wwwAuthenticate || id == .proxyAuthenticate }
+    private static func isChallenge(_ id: HeaderID) -> Bool {
+        id == .wwwAuthenticate || id == .proxyAuthenticate
+    }
 }

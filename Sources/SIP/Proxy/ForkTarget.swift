@@ -2,8 +2,8 @@ import Platform
 import SharedMemory
 import SharedState
 
-/// Where one fork of a request goes, as the server transaction's worker has found it: next hop and what to edit.
-/// Stored beside the request, one behind the other, immutable; the fork's worker reads it.
+/// Where one fork of a request goes, as the server transaction's worker has found it: next hop and what to
+/// edit. Stored beside the request, one behind the other, immutable; the fork's worker reads it.
 ///
 ///     | next hop : 28 | source : 28 | listener : 2 | flags : 2 | routes to drop : 2 | URI length : 2 | URI …
 package struct ForkTarget: BitwiseCopyable {
@@ -14,8 +14,8 @@ package struct ForkTarget: BitwiseCopyable {
         package init(rawValue: UInt16) { self.rawValue = rawValue }
         /// The Request-URI is replaced by the URI that follows.
         package static let replacesURI = Flags(rawValue: 1)
-        /// The next hop is a strict router: the Request-URI goes behind the last Route, the first Route's URI takes
-        /// its place (§16.6 step 6).
+        /// The next hop is a strict router: the Request-URI goes behind the last Route, the first Route's URI
+        /// takes its place (§16.6 step 6).
         package static let strictNextHop = Flags(rawValue: 2)
         package static let recordRoute = Flags(rawValue: 4)
     }
@@ -40,7 +40,8 @@ package struct ForkTarget: BitwiseCopyable {
         writer.append(uri)
     }
 
-    /// Target number `fork` in `bytes`, and where its URI lies; nil where there is none (the bytes were replaced).
+    /// Target number `fork` in `bytes`, and where its URI lies; nil where there is none (the bytes were
+    /// replaced).
     package static func read(_ fork: UInt8, in bytes: Span<UInt8>) -> (target: ForkTarget, uri: Range<Int>)? {
         var offset = 0
         var left = Int(fork)

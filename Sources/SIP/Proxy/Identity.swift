@@ -2,7 +2,8 @@ import Platform
 import SharedState
 import Syntax
 
-/// Who we are: listeners, what they are called outside, and our domains. Read once from the configuration snapshot.
+/// Who we are: listeners, what they are called outside, and our domains. Read once from the configuration
+/// snapshot.
 package struct Identity: BitwiseCopyable {
     private let configuration: ConfigurationView
     private let domainCount: Int
@@ -29,8 +30,8 @@ package struct Identity: BitwiseCopyable {
     /// What Via and Record-Route of that listener say.
     package func advertised(_ listener: Int) -> SocketAddress { advertised[listener] }
 
-    /// The listener to send from: the one the request came in on where its family fits, else the first that does;
-    /// nil where none does.
+    /// The listener to send from: the one the request came in on where its family fits, else the first that
+    /// does; nil where none does.
     package func listener(for peer: SocketAddress, preferred: Int) -> Int? {
         if preferred < listenerCount && listeners[preferred].family == peer.family { return preferred }
         for index in 0..<listenerCount where listeners[index].family == peer.family { return index }
@@ -39,7 +40,8 @@ package struct Identity: BitwiseCopyable {
 
     /// True where `source` may reach domains that are not ours (`access.relay-from`).
     package func mayRelay(_ source: SocketAddress) -> Bool {
-        for index in 0..<networkCount where source.isIn(network: networks[index], prefix: Int(prefixes[index])) {
+        for index in 0..<networkCount
+        where source.isIn(network: networks[index], prefix: Int(prefixes[index])) {
             return true
         }
         return false
@@ -54,8 +56,8 @@ package struct Identity: BitwiseCopyable {
         return false
     }
 
-    /// True where a URI with this host and port names us: a listening address, or one of our domains, with no port or
-    /// one that we listen on.
+    /// True where a URI with this host and port names us: a listening address, or one of our domains, with no
+    /// port or one that we listen on.
     package func isOurs(host: Span<UInt8>, port: UInt16) -> Bool {
         if isListener(host: host, port: port) { return true }
         guard configuration.isOurDomain(host, count: domainCount) else { return false }

@@ -17,7 +17,8 @@ package struct RequestRouting {
     }
 
     package private(set) var decision: Decision = .refuse(500)
-    /// The Request-URI to go on with: the request's own, or the last Route where a strict router sent it (§16.4).
+    /// The Request-URI to go on with: the request's own, or the last Route where a strict router sent it
+    /// (§16.4).
     package private(set) var requestURI = ByteRange.none
     package private(set) var uri = SIPURI()
     /// The URI that names the next hop.
@@ -26,8 +27,8 @@ package struct RequestRouting {
     package private(set) var routesToDrop = 0
     /// The next hop does not know loose routing (§16.6 step 6).
     package private(set) var isStrictNextHop = false
-    /// The request came here by a Route that names us: it belongs to a dialog that we record-routed, or was sent
-    /// through us on purpose.
+    /// The request came here by a Route that names us: it belongs to a dialog that we record-routed, or was
+    /// sent through us on purpose.
     package private(set) var hadOurRoute = false
     /// True where the Request-URI is not the request's own.
     package private(set) var replacesURI = false
@@ -37,7 +38,8 @@ package struct RequestRouting {
         // §16.3 step 3: a proxy must not pass it on; what is for us has arrived.
         let isForUs = decision == .ours || decision == .lookUp && message.method == .register
         switch decision {
-        case .forward, .lookUp, .ours: if message.index.maxForwards == 0 && !isForUs { decision = .refuse(483) }
+        case .forward, .lookUp, .ours:
+            if message.index.maxForwards == 0 && !isForUs { decision = .refuse(483) }
         case .refuse: break
         }
     }
@@ -73,7 +75,8 @@ package struct RequestRouting {
                 return .refuse(400)
             }
         } else if let value = first {
-            guard let address = NameAddress.parse(bytes, value.range), let route = SIPURI.parse(bytes, address.uri)
+            guard let address = NameAddress.parse(bytes, value.range),
+                let route = SIPURI.parse(bytes, address.uri)
             else { return .refuse(400) }
             if identity.isOurs(route, bytes) {
                 routesToDrop = 1
@@ -82,7 +85,8 @@ package struct RequestRouting {
             }
         }
         if let value = first {
-            guard let address = NameAddress.parse(bytes, value.range), let route = SIPURI.parse(bytes, address.uri)
+            guard let address = NameAddress.parse(bytes, value.range),
+                let route = SIPURI.parse(bytes, address.uri)
             else { return .refuse(400) }
             nextHop = route
             isStrictNextHop = !route.hasParameter("lr", bytes)
@@ -109,15 +113,16 @@ package struct RequestRouting {
         return count == 0 ? nil : (last, count == 1)
     }
 
-    /// The address of a next hop that is written as numbers (maddr first, §16.6 step 7 and RFC 3263 §4), or of
-    /// "localhost"; nil for a name, or a transport that we do not speak.
+    /// The address of a next hop that is written as numbers (maddr first, §16.6 step 7 and RFC 3263 §4), or
+    /// of "localhost"; nil for a name, or a transport that we do not speak.
     package static func address(of uri: SIPURI, _ bytes: Span<UInt8>) -> SocketAddress? {
         guard uri.scheme == .sip else { return nil }
         if let transport = uri.transport(bytes), transport != .udp { return nil }
         let port = uri.port == 0 ? 5060 : uri.port
         let host = uri.parameter(named: "maddr", bytes) ?? uri.host
         if let address = SocketAddress(host: bytes.slice(host), port: port) { return address }
-        return bytes.matches(host, ignoringCase: "localhost") ? SocketAddress(ipv4: 0x7F00_0001, port: port) : nil
+        return bytes.matches(host, ignoringCase: "localhost")
+            ? SocketAddress(ipv4: 0x7F00_0001, port: port) : nil
     }
 
     /// True for requests that make or refresh a dialog: they get our Record-Route (§16.6 step 4).

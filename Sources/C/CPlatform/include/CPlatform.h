@@ -11,8 +11,6 @@
 static inline uint64_t cp_load64(const void *p) { return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE); }
 static inline void cp_store64(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE); }
 static inline uint64_t cp_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_SEQ_CST); }
-static inline uint32_t cp_load32(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
-static inline void cp_store32(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
 // Keeps the compiler from moving stores across: what a killed process has written is then a prefix of its program.
 static inline void cp_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
@@ -24,16 +22,13 @@ int cp_signalfd(const uint64_t *signals, int count);
 // The next signal of a signalfd, 0 where there is none.
 int cp_signal_next(int fd);
 
-// One received datagram: payload in up to two stretches, sender, and the local address that it was sent to.
+// One received datagram: payload in up to two stretches, and its sender.
 struct cp_datagram {
     struct iovec parts[2];
     int part_count;
     uint32_t length;                   // out: bytes received
-    int truncated;                     // out: the datagram was longer than the parts
     struct sockaddr_storage peer;      // out (receive), in (send)
     socklen_t peer_length;
-    int has_local;                     // out: local holds the address that was asked
-    struct sockaddr_storage local;
 };
 enum { cp_batch = 64 };
 
@@ -59,7 +54,6 @@ int cp_send(int fd, const struct cp_outgoing *datagrams, int count);
 // Receives up to count datagrams of at most `size` bytes, datagram i at base + i * size. lengths[i] is its length.
 int cp_receive_records(int fd, void *base, size_t size, uint32_t *lengths, int count);
 
-int cp_want_packet_info(int fd, int family);
 // Sends one descriptor with a small payload over a Unix socket.
 int cp_send_descriptor(int fd, int descriptor, const void *payload, size_t length);
 // Receives payload and at most one descriptor (-1 when none came).

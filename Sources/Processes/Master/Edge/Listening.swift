@@ -10,7 +10,8 @@ struct ListeningSocket: ~Copyable {
     let address: SocketAddress
     let advertised: SocketAddress
 
-    /// Binds a UDP listener. The kernel is asked for a large receive buffer: the default holds 100 to 300 messages.
+    /// Binds a UDP listener. The kernel is asked for a large receive buffer: the default holds 100 to 300
+    /// messages.
     init(_ listener: Listener, advertised: SocketAddress) throws(SystemError) {
         let address = listener.address
         let family = Int32(address.family)
@@ -27,7 +28,8 @@ struct ListeningSocket: ~Copyable {
         var target = address
         let result = unsafe withUnsafeBytes(of: &target) {
             unsafe bind(
-                opened.number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.length))
+                opened.number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self),
+                socklen_t(address.length))
         }
         if result < 0 { throw .last("bind \(listener.text)") }
         let raised = try opened.raised()
@@ -39,8 +41,8 @@ struct ListeningSocket: ~Copyable {
     /// The descriptor, for someone who keeps it as long as the process lives.
     consuming func takeDescriptor() -> Int32 { descriptor.release() }
 
-    /// The address that a wildcard listener is known by where the configuration does not say: the first one of an
-    /// interface that is up and not loopback, else loopback.
+    /// The address that a wildcard listener is known by where the configuration does not say: the first one
+    /// of an interface that is up and not loopback, else loopback.
     static func publicAddress(family: UInt16, port: UInt16) -> SocketAddress {
         var found = SocketAddress(host: family == UInt16(AF_INET) ? "127.0.0.1" : "::1", port: port)!
         var list: UnsafeMutablePointer<ifaddrs>?

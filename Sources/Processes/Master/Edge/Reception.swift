@@ -7,8 +7,8 @@ import SharedMemory
 import SharedState
 import Syntax
 
-/// Reception, parsing and dispatch (design P8): datagrams come straight into message slots, are scanned once, and go
-/// to the worker that has their call.
+/// Reception, parsing and dispatch (design P8): datagrams come straight into message slots, are scanned once,
+/// and go to the worker that has their call.
 ///
 ///     socket ──recvmmsg──▶ slots ──scan──▶ mail ring of worker w ──one datagram a turn──▶ worker w
 ///
@@ -99,7 +99,8 @@ import Syntax
         guard let large = pool.takeLarge() else { return nil }
         let target = state.slots.bytesOffset(large.index)
         let rest = length - Slots.smallCapacity
-        state.memory.copy(from: state.slots.bytesOffset(hand[place].index), to: target, count: Slots.smallCapacity)
+        state.memory.copy(
+            from: state.slots.bytesOffset(hand[place].index), to: target, count: Slots.smallCapacity)
         unsafe state.memory.address(target + Slots.smallCapacity, count: rest).copyMemory(
             from: spill + place * Reception.spillBytes, byteCount: rest)
         return large
@@ -134,7 +135,8 @@ import Syntax
             worker = workerOfCall(message)
         } else {
             state.counters.add(.responsesReceived, .master)
-            guard let branch = Branch(message.branch), branch.isStateless || branch.isGenuine(keys: keys) else {
+            guard let branch = Branch(message.branch), branch.isStateless || branch.isGenuine(keys: keys)
+            else {
                 state.counters.add(.strayResponses, .master)
                 return false
             }
@@ -142,7 +144,8 @@ import Syntax
                 worker = workerOfCall(message)
             } else {
                 guard branch.transaction.worker < workers else { return false }
-                worker = ForkPlacement.worker(owner: branch.transaction.worker, fork: branch.fork, workers: workers)
+                worker = ForkPlacement.worker(
+                    owner: branch.transaction.worker, fork: branch.fork, workers: workers)
                 mail.transaction = branch.transaction
                 mail.fork = branch.fork
                 mail.attempt = branch.attempt

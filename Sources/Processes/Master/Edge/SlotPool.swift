@@ -1,7 +1,7 @@
 import SharedState
 
-/// The master's hand of free slots. Workers give slots back by marking them free; the master looks for those when its
-/// hand is empty, lowest first, so that few pages stay warm.
+/// The master's hand of free slots. Workers give slots back by marking them free; the master looks for those
+/// when its hand is empty, lowest first, so that few pages stay warm.
 struct SlotPool: ~Copyable {
     private let slots: Slots
     private var small: [Int] = []

@@ -4,7 +4,8 @@ import Mailbox
 import Platform
 import SharedState
 
-/// The processes that the master keeps alive: which there are, how each is started, what happens when one ends.
+/// The processes that the master keeps alive: which there are, how each is started, what happens when one
+/// ends.
 ///
 ///     state      started            exits                    back-off over
 ///     ─────────────────────────────────────────────────────────────────────
@@ -24,7 +25,8 @@ struct Child {
 
     /// It hangs, and was sent SIGABRT.
     var isAborted = false
-    /// Mail that it had handled at the last look, whether more waited then, and since when nothing of it changed.
+    /// Mail that it had handled at the last look, whether more waited then, and since when nothing of it
+    /// changed.
     private var handledBefore: UInt64 = 0
     private var wasBehind = false
     private var unchangedSince: UInt64 = 0
@@ -33,8 +35,8 @@ struct Child {
 
     var isRunning: Bool { pid != 0 }
 
-    /// Milliseconds that mail has been waiting without any of it being handled; 0 where none waits. A process that was
-    /// idle for long and has just got mail is none that hangs, so its heartbeat alone says nothing.
+    /// Milliseconds that mail has been waiting without any of it being handled; 0 where none waits. A process
+    /// that was idle for long and has just got mail is none that hangs, so its heartbeat alone says nothing.
     mutating func silence(now: UInt64, heartbeat: UInt64, handled: UInt64, sent: UInt64) -> UInt64 {
         let isBehind = handled < sent
         if !isBehind || !wasBehind || handled != handledBefore { unchangedSince = now }
@@ -44,8 +46,8 @@ struct Child {
         return now > latest ? now - latest : 0
     }
 
-    /// Notes a death; the next start is at once, or later for one that fails again and again: 50 ms doubled up to 2 s.
-    /// Being killed from outside is no failure of its own.
+    /// Notes a death; the next start is at once, or later for one that fails again and again: 50 ms doubled
+    /// up to 2 s. Being killed from outside is no failure of its own.
     mutating func died(now: UInt64, wasKilled: Bool) {
         pid = 0
         quickDeaths = now &- startedAt < 1000 && !wasKilled ? quickDeaths + 1 : 0
@@ -65,7 +67,8 @@ struct ChildStarter: ~Copyable {
         self.arena = arena
         self.keys = keys
         self.workers = workers
-        let opened = Descriptor(owning: try check("open /dev/null") { unsafe open("/dev/null", O_RDWR | O_CLOEXEC) })
+        let opened = Descriptor(
+            owning: try check("open /dev/null") { unsafe open("/dev/null", O_RDWR | O_CLOEXEC) })
         null = try opened.raised()
     }
 
@@ -88,7 +91,9 @@ struct ChildStarter: ~Copyable {
             }
         }
         if isWorker {
-            for listener in sockets.indices { sources[Int(ChildDescriptors.listener(listener))] = sockets[listener] }
+            for listener in sockets.indices {
+                sources[Int(ChildDescriptors.listener(listener))] = sockets[listener]
+            }
         }
         defer {
             close(sources[1])
@@ -105,12 +110,14 @@ struct ChildStarter: ~Copyable {
     private func spawn(_ process: ProcessID, _ sources: [Int32]) throws(SystemError) -> Int32 {
         var environment = ["\(ChildDescriptors.environment)=\(process.rawValue):\(getpid())"]
         for name in ["JOURNAL_STREAM", "PATH", "TZ", "LANG", "SWIFT_BACKTRACE"] {
-            if let value = unsafe getenv(name) { unsafe environment.append("\(name)=\(String(cString: value))") }
+            if let value = unsafe getenv(name) {
+                unsafe environment.append("\(name)=\(String(cString: value))")
+            }
         }
         let strings = unsafe environment.map { unsafe strdup($0) }
         let title = unsafe strdup("sipforkd: \(process.name)")
         defer {
-            for unsafe text in unsafe strings { unsafe free(text) }
+            unsafe strings.forEach { unsafe free($0) }
             unsafe free(title)
         }
         var arguments: [UnsafeMutablePointer<CChar>?] = unsafe [title, nil]

@@ -13,7 +13,8 @@ struct ControlSocket: ~Copyable {
     private let path: String
 
     init(path: String) throws(SystemError) {
-        let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type =
+            Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let opened = Descriptor(owning: try check("socket") { socket(AF_UNIX, type, 0) })
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -65,7 +66,8 @@ struct ControlSocket: ~Copyable {
         let count = unsafe span.withUnsafeMutableBufferPointer {
             unsafe recv(peer, $0.baseAddress!, 64, Int32(MSG_DONTWAIT))
         }
-        guard count >= 4, request[0] == 0x76, request[1] == 0x69, request[2] == 0x65, request[3] == 0x77 else { return }
+        guard count >= 4, request[0] == 0x76, request[1] == 0x69, request[2] == 0x65, request[3] == 0x77
+        else { return }
         let view = unsafe open("/proc/self/fd/\(arena)", O_RDONLY | O_CLOEXEC)
         if view < 0 { return }
         let reading = Descriptor(owning: view)
@@ -76,8 +78,8 @@ struct ControlSocket: ~Copyable {
     }
 }
 
-/// Peers that have connected to the control socket and not asked yet. A few at a time: who waits too long gives way, so
-/// that a silent one holds up nobody.
+/// Peers that have connected to the control socket and not asked yet. A few at a time: who waits too long
+/// gives way, so that a silent one holds up nobody.
 struct ControlPeers {
     private static let limit = 32
     private(set) var numbers: [Int32] = []
