@@ -80,7 +80,6 @@ package enum MasterMain {
         snapshot.logLevel = UInt32(configuration.logLevel.priority)
         snapshot.logCalls = configuration.logCalls == .none ? 0 : configuration.logCalls == .failed ? 1 : 2
         snapshot.transactionsPerWorker = UInt64(max(configuration.maxTransactions / Int(snapshot.workers), 1))
-        snapshot.maxBindings = UInt64(configuration.maxBindings)
         guard snapshot.setStateDirectory(options.stateDirectory) else {
             throw SystemError("state directory", code: ENAMETOOLONG)
         }

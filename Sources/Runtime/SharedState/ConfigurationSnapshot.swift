@@ -32,7 +32,6 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var logCalls: UInt32 = 1
     /// Server transactions one worker may have alive.
     package var transactionsPerWorker: UInt64 = 0
-    package var maxBindings: UInt64 = 0
     package var listeners = InlineArray<16, SocketAddress>(repeating: SocketAddress())
     /// What Via and Record-Route say for that listener.
     package var advertised = InlineArray<16, SocketAddress>(repeating: SocketAddress())

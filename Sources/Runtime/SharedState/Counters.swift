@@ -20,8 +20,6 @@ package enum Counter: Int, CaseIterable {
     case refusedFull
     /// Datagrams dropped because no slot was free.
     case droppedNoSlot
-    /// Datagrams longer than the largest slot.
-    case droppedTooLarge
     /// Datagrams that the kernel refused to send.
     case sendErrors
     /// Mail that did not fit a ring, or repeated mail dropped.

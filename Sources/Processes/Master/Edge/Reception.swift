@@ -83,8 +83,9 @@ import Syntax
         header.peer = unsafe SocketAddress(datagrams[place].peer)
         let length = Int(header.length)
         if length > Slots.smallCapacity {
-            guard length <= 65535, let large = moveToLarge(place, length) else {
-                state.counters.add(length > 65535 ? .droppedTooLarge : .droppedNoSlot, .master)
+            // A large slot holds the longest datagram there is.
+            guard let large = moveToLarge(place, length) else {
+                state.counters.add(.droppedNoSlot, .master)
                 pool.giveBack(slot)
                 return
             }
