@@ -17,7 +17,9 @@ struct ConfigurationTests {
         #expect(configuration.advertise == [])
         #expect([configuration.t1, configuration.t2, configuration.t4] == [500, 4000, 5000])
         #expect(configuration.c == 185_000)
+        #expect(configuration.order == .parallel)
         #expect(configuration.maxBreadth == 60)
+        #expect(!configuration.recurse)
         #expect(configuration.registrarEnabled)
         #expect(
             [configuration.minExpires, configuration.defaultExpires, configuration.maxExpires] == [
@@ -57,8 +59,9 @@ struct ConfigurationTests {
             t4 = 501
             c = 180001
             [forking]
-            order = "parallel"
+            order = "q-value"
             max-breadth = 7
+            recurse = true
             [registrar]
             enabled = false
             min-expires = 10
@@ -81,7 +84,9 @@ struct ConfigurationTests {
         expected.maxBindings = 100
         expected.advertise = [Listener(specification: "udp:203.0.113.5:5060")!]
         (expected.t1, expected.t2, expected.t4, expected.c) = (50, 400, 501, 180_001)
+        expected.order = .qValue
         expected.maxBreadth = 7
+        expected.recurse = true
         expected.registrarEnabled = false
         (expected.minExpires, expected.defaultExpires, expected.maxExpires) = (10, 20, 30)
         expected.maxContacts = 3

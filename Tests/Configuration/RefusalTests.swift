@@ -36,6 +36,8 @@ struct RefusalTests {
             ("server.workers", "[4]", "expected an integer from 0 to 64, found an array"),
             ("server.workers", "{ x = 4 }", "expected an integer from 0 to 64, found a table"),
             ("server.record-route", "1", "expected true or false, found an integer"),
+            ("forking.recurse", "\"yes\"", "expected true or false, found a string"),
+            ("forking.order", "true", "expected \"parallel\" or \"q-value\", found a boolean"),
             ("server.domains", "\"example.org\"", "expected an array of host names, found a string"),
             ("server.listen", "5060", "expected an array of udp:ADDRESS:PORT, found an integer"),
             (
@@ -74,7 +76,7 @@ struct RefusalTests {
         "a bad choice",
         arguments: [
             ("server.mode", "stateless", "\"stateful\""),
-            ("forking.order", "q-value", "\"parallel\""),
+            ("forking.order", "serial", "\"parallel\" or \"q-value\""),
             ("registrar.store", "SQLite", "\"sqlite\" or \"memory\""),
             ("log.level", "warn", "\"error\", \"warning\", \"notice\", \"info\" or \"debug\""),
             ("log.calls", "some\\n", "\"none\", \"failed\" or \"all\""),

@@ -67,6 +67,8 @@ package enum MasterMain {
             min(configuration.relayFrom.count, ConfigurationSnapshot.maximumNetworks))
         snapshot.recordRoute = configuration.recordRoute ? 1 : 0
         snapshot.maxBreadth = UInt32(configuration.maxBreadth)
+        snapshot.orderByQ = configuration.order == .qValue ? 1 : 0
+        snapshot.recurse = configuration.recurse ? 1 : 0
         snapshot.t1 = UInt32(configuration.t1)
         snapshot.t2 = UInt32(configuration.t2)
         snapshot.t4 = UInt32(configuration.t4)

@@ -24,7 +24,10 @@ package struct Configuration: Equatable, Sendable {
     package var c = 185_000
 
     // [forking]
+    package var order = ForkingOrder.parallel
     package var maxBreadth = 60
+    /// Whether the contacts of a 3xx are tried, RFC 3261 §16.7 step 4.
+    package var recurse = false
 
     // [registrar], seconds
     package var registrarEnabled = true
@@ -53,6 +56,13 @@ package struct Configuration: Equatable, Sendable {
     package func advertised(for listener: Listener) -> Listener {
         advertise.first { $0.serves(listener) } ?? listener
     }
+}
+
+/// `forking.order`: in which order the contacts of a user are tried.
+package enum ForkingOrder: String, CaseIterable, Sendable {
+    case parallel
+    /// Highest q first, equal q at once.
+    case qValue = "q-value"
 }
 
 /// `registrar.store`: where bindings survive a restart.

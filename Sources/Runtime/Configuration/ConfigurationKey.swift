@@ -18,6 +18,7 @@ package struct ConfigurationKey: Sendable {
         case domains(atMost: Int, Target<[String]>)
         case listeners(ClosedRange<Int>, Target<[Listener]>)
         case networks(atMost: Int, Target<[Network]>)
+        case order(Target<ForkingOrder>)
         case store(Target<BindingStore>)
         case level(Target<LogLevel>)
         case calls(Target<CallLog>)
@@ -79,11 +80,14 @@ package struct ConfigurationKey: Sendable {
             "How long an INVITE may ring, in milliseconds, RFC 3261 section 16.6."),
 
         .init(
-            "forking.order", "\"parallel\"", .only("parallel"),
-            "In which order contacts are tried; this version tries all at once."),
+            "forking.order", "\"parallel\"", .order(\.order),
+            "In which order contacts are tried: all at once, or by their q."),
         .init(
             "forking.max-breadth", "60", .integer(1...64, \.maxBreadth),
             "Forks of one request, RFC 5393."),
+        .init(
+            "forking.recurse", "false", .boolean(\.recurse),
+            "Whether the contacts of a 3xx response are tried by the proxy itself."),
 
         .init(
             "registrar.enabled", "true", .boolean(\.registrarEnabled),
@@ -129,6 +133,7 @@ package struct ConfigurationKey: Sendable {
         case .domains: "an array of host names"
         case .listeners: "an array of udp:ADDRESS:PORT"
         case .networks: "an array of networks such as \"192.0.2.0/24\""
+        case .order: choices(ForkingOrder.self)
         case .store: choices(BindingStore.self)
         case .level: choices(LogLevel.self)
         case .calls: choices(CallLog.self)

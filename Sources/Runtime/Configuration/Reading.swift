@@ -58,6 +58,7 @@ struct Reading {
             configuration[keyPath: target] = listeners
         case (.networks(let limit, let target), .array):
             configuration[keyPath: target] = elements(entry, key, 0...limit, checkedNetwork)
+        case (.order(let target), .string(let text)): choose(text, target, key, entry)
         case (.store(let target), .string(let text)): choose(text, target, key, entry)
         case (.level(let target), .string(let text)): choose(text, target, key, entry)
         case (.calls(let target), .string(let text)): choose(text, target, key, entry)

@@ -14,6 +14,10 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var networkCount: UInt32 = 0
     package var recordRoute: UInt32 = 1
     package var maxBreadth: UInt32 = 60
+    /// Contacts are tried by their q, not all at once.
+    package var orderByQ: UInt32 = 0
+    /// The contacts of a 3xx are tried.
+    package var recurse: UInt32 = 0
     // Milliseconds.
     package var t1: UInt32 = 500
     package var t2: UInt32 = 4000
