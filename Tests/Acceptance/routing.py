@@ -9,7 +9,7 @@ from testing import contains, equal, test, true
 from ua import UA, token
 
 FAST = {"timers": FAST_TIMERS}
-OURS = ("via", "v", "max-forwards", "record-route", "route")
+OURS = ("via", "v", "max-forwards", "max-breadth", "record-route", "route")
 
 
 def passed_through(lines):

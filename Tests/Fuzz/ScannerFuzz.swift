@@ -106,10 +106,14 @@ private func buildEverything(_ message: borrowing Message, isComplete: Bool) {
         LocalResponse.write(request: message, status: 404, toTag: tag.span, peer: peer, to: &writer)
     }
     let onward = written { writer in
+        var edits = ForwardedRequest.Edits()
+        edits.maxBreadth = drop
+        edits.routesToDrop = drop
+        edits.dropsLastRoute = drop == 1
+        edits.received = peer
         ForwardedRequest.write(
-            message: message, requestURI: nil, via: via.span, recordRoute: recordRoute.span, maxForwards: 69,
-            routesToDrop: drop, appendRoute: drop == 1 ? route.span : nil, receivedParameter: peer,
-            to: &writer)
+            message: message, requestURI: nil, via: via.span, recordRoute: recordRoute.span,
+            appendRoute: drop == 1 ? route.span : nil, edits, to: &writer)
     }
     let back = written { ForwardedResponse.write(message, to: &$0) }
     let cancel = written { CancelRequest.write(forwarded: message, to: &$0) }

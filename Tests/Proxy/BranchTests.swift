@@ -11,8 +11,11 @@ import Testing
 
     @Test func isReadAsItWasWritten() throws {
         let keys = Proxy.keys()
-        for (fork, attempt) in [(UInt8(0), UInt8(0)), (1, 2), (63, 255), (255, 0)] {
-            let branch = Branch(Self.transaction, fork: fork, attempt: attempt, keys: keys)
+        for (fork, attempt, loop) in [
+            (UInt8(0), UInt8(0), UInt64(0)), (1, 2, 1), (63, 255, .max), (255, 0, 7),
+        ] {
+            let branch = Branch(
+                Self.transaction, fork: fork, attempt: attempt, loopMark: loop, keys: keys)
             let text = Proxy.text { branch.write(to: &$0) }
             #expect(text.count == Branch.length)
             #expect(text.starts(with: Array("z9hG4bKs03abcdef00000007".utf8)))
@@ -44,8 +47,9 @@ import Testing
         let keys = Proxy.keys()
         func branch(_ below: String, _ callID: String, _ cseq: UInt32) -> Branch {
             Branch(
-                statelessOver: Array(below.utf8).span, callID: Array(callID.utf8).span, cseq: cseq, keys: keys
-            )
+                statelessOver: Array(below.utf8).span, callID: Array(callID.utf8).span, cseq: cseq,
+                loopMark: 3,
+                keys: keys)
         }
         let one = branch("z9hG4bKa", "c", 1)
         #expect(one == branch("z9hG4bKa", "c", 1))

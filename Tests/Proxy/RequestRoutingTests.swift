@@ -36,7 +36,10 @@ import Testing
         Row(uri: "sip:bob@localhost:5080", result: "forward to localhost = 127.0.0.1:5080"),
         Row(uri: "sip:bob@LocalHost", result: "forward to LocalHost = 127.0.0.1:5060"),
         Row(uri: "sips:bob@example.org", result: "416"),
-        Row(uri: "tel:+4930123456", result: "416"),
+        Row(uri: "tel:+49-30-123456", result: "look up"),
+        Row(uri: "tel:7042;phone-context=Example.org", result: "look up, in Example.org"),
+        Row(uri: "tel:7042;phone-context=+1914555", result: "look up"),
+        Row(uri: "tel:7042;phone-context=elsewhere.example", result: "404"),
         Row(uri: "mailto:bob@example.org", result: "416"),
     ])
     func requestURI(_ row: Row) { #expect(routing(row.uri) == row.result) }
@@ -46,12 +49,17 @@ import Testing
         Row(
             uri: "sip:bob@example.org;maddr=198.51.100.7",
             result: "forward to example.org = 198.51.100.7:5060"),
-        Row(uri: "sip:bob@example.org;maddr=192.0.2.1", result: "look up"),
-        Row(uri: "sip:bob@example.org:5070;maddr=203.0.113.5", result: "look up"),
-        Row(uri: "sip:example.org;maddr=192.0.2.1", result: "ours"),
+        Row(uri: "sip:bob@example.org;maddr=192.0.2.1", result: "look up, without maddr"),
+        Row(uri: "sip:bob@example.org:5070;maddr=203.0.113.5", result: "look up, without maddr"),
+        Row(uri: "sip:example.org;maddr=192.0.2.1", result: "ours, without maddr"),
+        Row(uri: "sip:example.org;maddr=192.0.2.1;transport=udp", result: "ours, without maddr"),
+        Row(uri: "sip:bob@198.51.100.7;maddr=192.0.2.1;transport=tcp", result: "forward to 198.51.100.7"),
         Row(
-            uri: "sip:bob@198.51.100.7;maddr=192.0.2.1", result: "forward to 198.51.100.7 = 198.51.100.7:5060"
-        ),
+            uri: "sip:bob@198.51.100.7;maddr=192.0.2.1",
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, without maddr"),
+        Row(
+            uri: "sip:bob@198.51.100.7:5070;maddr=203.0.113.5",
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, without maddr"),
         Row(
             uri: "sip:bob@198.51.100.7:5070;maddr=192.0.2.1",
             result: "forward to 198.51.100.7 = 192.0.2.1:5070"),
@@ -78,12 +86,23 @@ import Testing
         // A strict router has put us into the Request-URI, and the callee's URI last.
         Row(
             uri: "sip:192.0.2.1;lr", routes: ["<sip:bob@198.51.100.7>"],
-            result: "forward to 198.51.100.7 = 198.51.100.7:5060, 1 dropped, as sip:bob@198.51.100.7"),
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, last dropped, as sip:bob@198.51.100.7"),
         Row(
             uri: "sip:192.0.2.1;lr", routes: ["<sip:bob@example.org>"],
-            result: "look up, 1 dropped, as sip:bob@example.org"),
-        Row(uri: "sip:192.0.2.1;lr", routes: ["<sip:a@198.51.100.7>, <sip:b@198.51.100.8>"], result: "400"),
-        Row(uri: "sip:192.0.2.1;lr", routes: ["<tel:+49>"], result: "400"),
+            result: "look up, last dropped, as sip:bob@example.org"),
+        Row(
+            uri: "sip:192.0.2.1;lr", routes: ["<sip:198.51.100.7;lr>, <sip:b@198.51.100.8>"],
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, last dropped, as sip:b@198.51.100.8"),
+        Row(
+            uri: "sip:192.0.2.1;lr", routes: ["<sip:192.0.2.1;lr>", "<sip:198.51.100.7>", "<sip:b@h>"],
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, 1 dropped, last dropped, strict, as sip:b@h"
+        ),
+        Row(uri: "sip:192.0.2.1;lr", routes: ["<tel:+49>"], result: "look up, last dropped, as tel:+49"),
+        Row(uri: "sip:192.0.2.1;lr", routes: ["<mailto:a@b>"], result: "416"),
+        Row(uri: "sip:192.0.2.1;lr", routes: ["<sip:>"], result: "400"),
+        Row(
+            uri: "tel:+49", routes: ["<sip:198.51.100.7;lr>"],
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060"),
         Row(uri: "sip:192.0.2.1;lr", result: "ours"),
         Row(uri: "sip:bob@example.org", routes: ["<sip:192.0.2.1"], result: "400"),
         Row(uri: "sip:bob@example.org", routes: ["<sip:192.0.2.1;lr>, rubbish"], result: "400"),
@@ -100,6 +119,17 @@ import Testing
         #expect(routing("sip:example.org", method: "REGISTER", maxForwards: 0) == "ours")
         #expect(routing("sip:bob@example.org", method: "REGISTER", maxForwards: 0) == "look up")
         #expect(routing("sip:bob@example.org", maxForwards: 1) == "look up")
+    }
+
+    /// RFC 5393 §5.3: a number, and one.
+    @Test func maxBreadth() {
+        for value in ["x", "", "-1", "1 2", "1,2", "+1", "0x1"] {
+            #expect(routing("sip:bob@example.org", extra: ["Max-Breadth: \(value)"]) == "400")
+        }
+        #expect(routing("sip:bob@example.org", extra: ["Max-Breadth: 1", "Max-Breadth: 1"]) == "400")
+        for value in ["0", "60", "99999999999999999999"] {
+            #expect(routing("sip:bob@example.org", extra: ["Max-Breadth: \(value)"]) == "look up")
+        }
     }
 
     @Test func proxyRequire() {

@@ -68,7 +68,7 @@ func routing(
     let routing = RequestRouting(Message(bytes.span, index), Proxy.identity)
     var text: String
     switch routing.decision {
-    case .refuse(let status): return "\(status)"
+    case .refuse(let refusal): return "\(refusal.status)"
     case .ours: text = "ours"
     case .lookUp: text = "look up"
     case .forward:
@@ -78,6 +78,9 @@ func routing(
         }
     }
     if routing.routesToDrop > 0 { text += ", \(routing.routesToDrop) dropped" }
+    if routing.dropsLastRoute { text += ", last dropped" }
+    if routing.stripsMaddr { text += ", without maddr" }
+    if !routing.phoneContext.isEmpty { text += ", in \(string(bytes, routing.phoneContext))" }
     if routing.isStrictNextHop { text += ", strict" }
     if routing.replacesURI { text += ", as \(string(bytes, routing.requestURI))" }
     return text

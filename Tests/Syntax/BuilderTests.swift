@@ -8,8 +8,8 @@ private let ownRecordRoute = "Record-Route: <sip:us;lr>\r\n"
 
 /// The forwarded form of a request; `\r` left out to compare with a text.
 private func forwarded(
-    _ request: String, uri: String? = nil, recordRoute: Bool = false, drop: Int = 0, append: String? = nil,
-    peer: SocketAddress? = nil
+    _ request: String, uri: String? = nil, recordRoute: Bool = false, drop: Int = 0, dropLast: Bool = false,
+    append: String? = nil, breadth: Int? = nil, peer: SocketAddress? = nil
 ) -> String {
     let scanned = Scanned(request)
     #expect(scanned.result == .complete)
@@ -17,11 +17,17 @@ private func forwarded(
     let route = Array(ownRecordRoute.utf8)
     let uriBytes = uri.map { Array($0.utf8) } ?? []
     let appended = append.map { Array($0.utf8) } ?? []
+    var edits = ForwardedRequest.Edits()
+    edits.maxForwards = 69
+    edits.maxBreadth = breadth
+    edits.routesToDrop = drop
+    edits.dropsLastRoute = dropLast
+    edits.received = peer
     let bytes = written { writer in
         ForwardedRequest.write(
             message: Message(scanned.bytes.span, scanned.index), requestURI: uri == nil ? nil : uriBytes.span,
-            via: via.span, recordRoute: recordRoute ? route.span : nil, maxForwards: 69, routesToDrop: drop,
-            appendRoute: append == nil ? nil : appended.span, receivedParameter: peer, to: &writer)
+            via: via.span, recordRoute: recordRoute ? route.span : nil,
+            appendRoute: append == nil ? nil : appended.span, edits, to: &writer)
     }
     #expect(Scanned(bytes).result == .complete)
     return string(bytes).replacing("\r\n", with: "\n")
@@ -97,6 +103,46 @@ private func forwarded(
 
                     abc
                     """)
+    }
+
+    /// RFC 5393 §5.3.3.1: one value in any case, and the header's own line where there is one.
+    @Test func writesMaxBreadth() {
+        let added = forwarded(request, breadth: 30)
+        #expect(added.contains("MaX-fOrWaRdS:   69\nMax-Breadth: 30\nFrom:"))
+        let replaced = forwarded(
+            request.replacing("Call-ID: 1", with: "max-breadth :  7\nCall-ID: 1"), breadth: 3)
+        #expect(replaced.contains("max-breadth :  3\nCall-ID: 1"))
+        #expect(!replaced.contains("Max-Breadth"))
+        let alone = forwarded(request.replacing("MaX-fOrWaRdS:   0070\n", with: ""), breadth: 30)
+        #expect(alone.contains("branch=z9hG4bKown\nMax-Forwards: 69\nMax-Breadth: 30\nv:"))
+    }
+
+    /// §16.4: the last Route value has become the Request-URI.
+    @Test(arguments: [
+        ("Route: <sip:a;lr>, <sip:b;lr>\n", 0, "Route: <sip:a;lr>\n"),
+        ("Route: <sip:a;lr>, <sip:b;lr>\n", 1, ""),
+        ("Route: <sip:a;lr>\nX: y\nRoute: <sip:b;lr>\n", 0, "Route: <sip:a;lr>\nX: y\n"),
+        ("Route: <sip:a;lr>,<sip:b;lr> ,\n\t<sip:c;lr> , \n", 1, "Route: <sip:b;lr> \n"),
+        ("Route: <sip:a;lr>, <sip:b;lr>\nRoute: <sip:c;lr>\n", 1, "Route: <sip:b;lr>\n"),
+        ("Route: <sip:a;lr>\n", 0, ""),
+        ("Route: <sip:a;lr>\n", 1, ""),
+        ("Route: \"x, y\" <sip:a;lr>;p=\",\",<sip:b;lr>;q\n", 0, "Route: \"x, y\" <sip:a;lr>;p=\",\"\n"),
+    ])
+    func dropsTheLastRoute(routes: String, leading: Int, left: String) {
+        let text = """
+            BYE sip:us;lr SIP/2.0
+            Via: SIP/2.0/UDP h;branch=z9hG4bK1
+            From: <sip:a@b>;tag=1
+            To: <sip:b@b>;tag=2
+            Call-ID: 1
+            CSeq: 1 BYE
+            Max-Forwards: 70
+            \(routes)Content-Length: 0
+
+
+            """
+        let result = forwarded(text, drop: leading, dropLast: true)
+        #expect(result.contains("Max-Forwards: 69\n\(left)Content-Length: 0\n"))
     }
 
     @Test(arguments: [

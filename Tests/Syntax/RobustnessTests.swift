@@ -16,9 +16,16 @@ import Testing
         _ = written(200_000) { writer in
             let message = Message(scanned.bytes.span, scanned.index)
             LocalResponse.write(request: message, status: 400, toTag: tag.span, peer: peer, to: &writer)
-            ForwardedRequest.write(
-                message: message, requestURI: nil, via: via.span, recordRoute: via.span, maxForwards: 1,
-                routesToDrop: 1, appendRoute: tag.span, receivedParameter: peer, to: &writer)
+            for dropsLast in [false, true] {
+                var edits = ForwardedRequest.Edits()
+                edits.maxBreadth = 60
+                edits.routesToDrop = 1
+                edits.dropsLastRoute = dropsLast
+                edits.received = peer
+                ForwardedRequest.write(
+                    message: message, requestURI: nil, via: via.span, recordRoute: via.span,
+                    appendRoute: tag.span, edits, to: &writer)
+            }
             ForwardedResponse.write(message, to: &writer)
             CancelRequest.write(forwarded: message, to: &writer)
             _ = message.secondVia()

@@ -17,8 +17,8 @@ import Testing
         #expect(
             invite.hasPrefix(
                 "INVITE \(uri) SIP/2.0\r\nVia: SIP/2.0/UDP \(world.listenerAddress.text);branch=z9hG4bKs"))
-        #expect(invite.contains("Record-Route: <sip:\(world.listenerAddress.text);lr>\r\n"))
-        #expect(invite.contains("Max-Forwards: 69\r\n"))
+        #expect(invite.contains("Record-Route: <sip:\(world.listenerAddress.text);lr;sf="))
+        #expect(invite.contains("Max-Forwards: 69\r\nMax-Breadth: 60\r\n"))
         for status in [180, 200] {
             world.deliver(response(status, to: invite), from: callee.address, to: 0)
             worker.run(turns: 1)

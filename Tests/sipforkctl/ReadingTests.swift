@@ -89,13 +89,15 @@ struct ReadingTests {
         server.createdAt = Clock.milliseconds() - 1000
         server.request = owner.stored.store(Array(request.utf8).span)!
         let reference = TransactionReference(worker: 1, cell: cell, generation: server.header.generation)
-        unsafe withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer in
-            var writer = unsafe ByteWriter(buffer)
-            for fork in 0..<3 {
-                ForkTarget().write(uri: Array("sip:bob@127.0.0.\(fork + 2)".utf8).span, to: &writer)
-            }
-            server.targets = owner.stored.store(writer.written)!
+        var draft = TargetSetDraft(state.memory, owner.stored.reserve(1024)!, source: SocketAddress())
+        for fork in 0..<2 {
+            draft.add(ForkTarget(), uri: Array("sip:bob@127.0.0.\(fork + 2)".utf8).span, route: Span())
         }
+        let first = draft.seal(in: owner.stored)
+        draft = TargetSetDraft(
+            state.memory, owner.stored.reserve(1024)!, source: SocketAddress(), behind: first, firstFork: 2)
+        draft.add(ForkTarget(), uri: Array("sip:bob@127.0.0.4".utf8).span, route: Span())
+        server.targets = draft.seal(in: owner.stored)
         owner.undo.write(server, at: owner.table.offset(cell))
         for fork in 0..<3 {
             let worker = ForkPlacement.worker(owner: 1, fork: UInt8(fork), workers: 3)

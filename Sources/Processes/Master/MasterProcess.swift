@@ -37,6 +37,8 @@ struct MasterProcess: ~Copyable {
     private var toldStatus = ""
     private var nextWatchdog: UInt64 = 0
     private let options: MasterOptions
+    /// Why the key of Record-Route marks is not the one of before.
+    private let routeKeyError: SystemError?
 
     private enum Token {
         static let signals: UInt64 = 1
@@ -63,6 +65,7 @@ struct MasterProcess: ~Copyable {
         let arena = try Arena(name: "sipfork", size: SharedState.bytes(sizes))
         let keyArena = try Arena(name: "sipfork-keys", size: Keys.bytes)
         try Keys.generate(in: keyArena.memory)
+        let routeKeyError = RouteKey.install(in: keyArena.memory, directory: options.stateDirectory)
         let state = SharedState(memory: arena.memory, sizes: sizes)
         published.workers = UInt32(workers)
         try MasterProcess.initialize(state, published)
@@ -96,6 +99,7 @@ struct MasterProcess: ~Copyable {
         log = LogWriter(state: state, process: .master, level: published.logLevel)
         notifier = Notifier()
         self.options = options
+        self.routeKeyError = routeKeyError
         self.sockets = sockets
         self.control = control
         self.arena = arena
@@ -132,6 +136,11 @@ struct MasterProcess: ~Copyable {
     /// Starts the children, serves until a signal says stop.
     mutating func run() -> Int32 {
         for warning in options.warnings { log.note(.configurationWarning, .warning, warning) }
+        if let routeKeyError {
+            log.note(
+                .note, .warning,
+                "calls set up before this start may not be hung up from outside relay-from: \(routeKeyError)")
+        }
         for child in children.indices { start(child) }
         while true {
             let now = Clock.milliseconds()

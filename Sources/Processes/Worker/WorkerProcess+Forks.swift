@@ -20,7 +20,8 @@ extension WorkerProcess {
 
     /// RFC 3261 §16.6: builds the request, makes the client transaction, sends.
     mutating func startFork(_ mail: Mail) {
-        let branch = Branch(mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys)
+        let branch = Branch(
+            mail.transaction, fork: mail.fork, attempt: mail.attempt, loopMark: mail.third, keys: keys)
         let key = branch.key(keys: keys, cancel: false)
         // A repeated start is harmless: the branch is the key.
         if shard.table.find(kind: RecordKind.fork, key: key) != 0 { return }
@@ -30,17 +31,19 @@ extension WorkerProcess {
         let bytes = owner.bytes(mail.first)
         var index = MessageIndex()
         guard Scanner.scan(bytes, into: &index) == .complete,
-            let (target, uri) = ForkTarget.read(mail.fork, in: owner.bytes(targets)),
+            let set = TargetSet(owner.bytes(targets)), let (target, uri, route) = set.target(mail.fork),
             // Another worker's bytes, which it may be writing anew.
             Int(target.listener) < identity.listenerCount,
-            let room = shard.stored.reserve(bytes.count + uri.count + 512)
+            let room = shard.stored.reserve(bytes.count + uri.count + route.count + 512)
         else {
             report(503, of: mail)
             return
         }
         let message = Message(bytes, index)
         var writer = memory.writer(room.offset, capacity: room.capacity)
-        write(message, target, owner.bytes(targets).extracting(uri), branch, to: &writer)
+        write(
+            message, target, source: set.head.source, uri: owner.bytes(targets).extracting(uri),
+            route: owner.bytes(targets).extracting(route), branch, mail, to: &writer)
         let request = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
         // The owner may have ended meanwhile and its cells be used again: then what was read is worth
         // nothing.
@@ -65,6 +68,7 @@ extension WorkerProcess {
         record.server = mail.transaction
         record.fork = mail.fork
         record.attempt = mail.attempt
+        record.breadth = UInt8(truncatingIfNeeded: mail.flags)
         record.request = request
         record.peer = target.peer
         record.listener = target.listener
@@ -83,8 +87,8 @@ extension WorkerProcess {
 
     /// The request as this fork sends it.
     private func write(
-        _ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>, _ branch: Branch,
-        to writer: inout ByteWriter
+        _ message: Message, _ target: ForkTarget, source: SocketAddress, uri: Span<UInt8>,
+        route: Span<UInt8>, _ branch: Branch, _ start: Mail, to writer: inout ByteWriter
     ) {
         var lines = line
         let own = identity.advertised(Int(target.listener))
@@ -93,12 +97,14 @@ extension WorkerProcess {
         if target.flags.contains(.recordRoute) {
             lines.append("Record-Route: <sip:")
             own.write(to: &lines)
-            lines.append(";lr>\r\n")
+            lines.append(";lr;sf=")
+            lines.append(hexadecimal: RouteMark.of(message.callID, keys: keys), digits: 16)
+            lines.append(">\r\n")
         }
         let written = lines.written
         writeForwarded(
-            message, target, uri, via: written.extracting(0..<viaEnd),
-            recordRoute: written.extracting(viaEnd..<written.count), to: &writer)
+            message, target, source: source, uri: uri, route: route, via: written.extracting(0..<viaEnd),
+            recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(start.flags), to: &writer)
     }
 
     func writeVia(_ own: SocketAddress, _ branch: Branch, to lines: inout ByteWriter) {
@@ -109,12 +115,15 @@ extension WorkerProcess {
         lines.append("\r\n")
     }
 
-    /// Tells the server transaction that the fork ended without a response.
+    /// Tells the server transaction that the fork ended without a final response. `mail.second` is the last
+    /// status heard.
     private mutating func report(_ status: UInt16, of mail: Mail) {
         var done = Mail(.forkDone)
         done.transaction = mail.transaction
         done.fork = mail.fork
         done.status = status
+        done.flags = mail.flags
+        done.second = mail.second
         send(done, to: .worker(mail.transaction.worker))
     }
 
@@ -123,6 +132,8 @@ extension WorkerProcess {
         var mail = Mail(.forkDone)
         mail.transaction = record.server
         mail.fork = record.fork
+        mail.flags = UInt16(record.breadth)
+        mail.second = UInt64(record.status)
         report(status, of: mail)
     }
 
@@ -173,6 +184,7 @@ extension WorkerProcess {
             pass.transaction = record.server
             pass.fork = record.fork
             pass.status = message.status
+            pass.flags = UInt16(record.breadth)
             pass.slot = mail.slot
             send(pass, to: .worker(record.server.worker))
         }

@@ -16,7 +16,7 @@ extension WorkerProcess {
             return
         }
         let key = serverKey(message, as: message.method == .ack ? .invite : message.method)
-        let known = shard.table.find(kind: RecordKind.server, key: key)
+        let known = findServer(message, key: key)
         if message.method == .ack {
             receiveAck(message, source, server: known)
         } else if known != 0 {
@@ -26,6 +26,15 @@ extension WorkerProcess {
         } else {
             begin(message, source, key: key)
         }
+    }
+
+    /// The transaction of a request; 0 where there is none.
+    private func findServer(_ message: Message, key: UInt64) -> UInt32 {
+        let known = shard.table.find(kind: RecordKind.server, key: key)
+        guard known == 0, MergedRequests.concerns(message.method) else { return known }
+        let merged = shard.table.find(
+            kind: RecordKind.server, key: MergedRequests.key(message, keys: keys))
+        return merged != 0 && server(merged).branchKey == key ? merged : 0
     }
 
     /// RFC 3261 §17.2.3: branch, sent-by and method; without the magic cookie, what RFC 2543 compares.
@@ -42,6 +51,9 @@ extension WorkerProcess {
             hash.combine(message.callID)
             hash.combine(message.fromTag)
             hash.combine(UInt64(message.index.cseqNumber))
+            hash.combine(message.bytes.slice(via.whole))
+            // An ACK has the tag of our answer, which its INVITE had not, and a CANCEL the INVITE's.
+            if method != .invite && method != .cancel { hash.combine(message.toTag) }
         }
         return hash.finalize()
     }
@@ -134,11 +146,12 @@ extension WorkerProcess {
             forwardStateless(message, source)
             return
         }
-        guard let cell = makeServer(message, source, key: key) else { return }
+        guard let cell = makeServer(message, source, key: key, branchKey: key) else { return }
         respondLocally(cell, message, status: 200)
         var record: ServerRecord = memory.load(shard.table.offset(invite))
         if record.invite.state != .proceeding { return }
         record.cancelledUpstream = true
+        record.isSearchEnded = true
         cancelForks(&record, invite, except: nil)
         store(record, invite)
     }
@@ -146,40 +159,66 @@ extension WorkerProcess {
     // MARK: new transactions
 
     private mutating func begin(_ message: Message, _ source: RequestSource, key: UInt64) {
-        guard let cell = makeServer(message, source, key: key) else { return }
-        let routing = RequestRouting(message, identity)
-        switch routing.decision {
-        case .refuse(let status):
-            if status == 400 {
+        let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
+        let isForUs = isForUs(message, request.routing)
+        var tableKey = key
+        if isForUs && MergedRequests.concerns(message.method) {
+            tableKey = MergedRequests.key(message, keys: keys)
+            if message.toTag.isEmpty && shard.table.find(kind: RecordKind.server, key: tableKey) != 0 {
+                answerStateless(message, source, status: 482)
+                return
+            }
+        }
+        guard let cell = makeServer(message, source, key: tableKey, branchKey: key) else { return }
+        if isForUs {
+            serve(cell, message)
+            return
+        }
+        switch request.routing.decision {
+        case .refuse(let refusal):
+            if refusal.status == 400 {
                 state.counters.add(.badRequests, me)
-                logMalformed(message, source, "Bad Request-URI or Route")
+                logMalformed(message, source, refusal.reason)
             }
-            respondLocally(
-                cell, message, status: status, reason: status == 400 ? "Bad Request-URI or Route" : nil)
-        case .ours: serve(cell, message, routing)
-        case .lookUp:
-            if message.method == .register {
-                serve(cell, message, routing)
-            } else {
-                lookUp(cell, message, source, routing)
-            }
+            respondLocally(cell, message, status: refusal.status, reason: refusal.reason)
+        case .ours: respondLocally(cell, message, status: 404)
+        case .lookUp: if !isLooping(cell, message) { lookUp(cell, message, request) }
         case .forward:
-            if mayPass(message, source, routing) {
-                forward(cell, message, source, routing)
-            } else {
+            if !mayPass(message, request) {
                 respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
+            } else if !isLooping(cell, message) {
+                forward(cell, message, request)
             }
         }
     }
 
+    /// Requests that the proxy itself answers as the server: REGISTER for the registrar, OPTIONS (§11).
+    private func isForUs(_ message: Message, _ routing: RequestRouting) -> Bool {
+        switch routing.decision {
+        case .ours: message.method == .register || message.method == .options
+        case .lookUp: message.method == .register
+        case .refuse, .forward: false
+        }
+    }
+
+    /// §16.3 step 4: what comes round again is answered 482.
+    private mutating func isLooping(_ cell: UInt32, _ message: Message) -> Bool {
+        guard LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) else { return false }
+        state.counters.add(.loopsDetected, me)
+        respondLocally(cell, message, status: 482)
+        return true
+    }
+
     /// No open relay: to others' domains only for `access.relay-from`, and within dialogs that we
     /// record-routed.
-    func mayPass(_ message: Message, _ source: RequestSource, _ routing: RequestRouting) -> Bool {
-        routing.hadOurRoute && message.toTag.count > 0 || identity.mayRelay(source.peer)
+    func mayPass(_ message: Message, _ request: RoutedRequest) -> Bool {
+        identity.mayRelay(request.source.peer) || RouteMark.isGenuine(message, request.routing, keys: keys)
     }
 
     /// Makes and starts the server transaction; nil where there is no room, and the caller got 503.
-    private mutating func makeServer(_ message: Message, _ source: RequestSource, key: UInt64) -> UInt32? {
+    private mutating func makeServer(
+        _ message: Message, _ source: RequestSource, key: UInt64, branchKey: UInt64
+    ) -> UInt32? {
         let alive = shard.serverTransactions
         var cell: UInt32 = 0
         var request = StoredReference.none
@@ -201,6 +240,7 @@ extension WorkerProcess {
         record.peer = source.responseAddress
         record.listener = source.listener
         record.method = message.method.rawValue
+        record.branchKey = branchKey
         record.createdAt = now
         let effects =
             record.isInvite
@@ -213,20 +253,16 @@ extension WorkerProcess {
         return cell
     }
 
-    /// Requests to the proxy itself: REGISTER for the registrar, OPTIONS (§11); nothing else lives here.
-    private mutating func serve(_ cell: UInt32, _ message: Message, _ routing: RequestRouting) {
+    private mutating func serve(_ cell: UInt32, _ message: Message) {
         // §8.2.2.3, §10.3 step 2: here we are the server, and know no option tag.
-        if message.index.has(.require) && (message.method == .register || message.method == .options) {
+        if message.index.has(.require) {
             respondLocally(cell, message, status: 420)
-            return
-        }
-        switch message.method {
-        case .register: passToLocator(cell, message)
-        case .options:
+        } else if message.method == .register {
+            passToLocator(cell, message)
+        } else {
             respondLocally(
                 cell, message, status: 200,
                 extra: "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r\nAccept: application/sdp\r\n")
-        default: respondLocally(cell, message, status: 404)
         }
     }
 }

@@ -33,19 +33,24 @@ extension WorkerProcess {
             finish(record, cell)
             return
         }
-        record.open &= ~bit
-        if record.open == 0 { record.guardAt = 0 }
+        close(mail, &record)
         if mail.status < 300 {
             // Step 5: every 2xx of an INVITE is forwarded at once; of another request, the first.
+            record.isSearchEnded = true
             forward(message, &record, cell, mail.slot)
             if record.isInvite { cancelForks(&record, cell, except: mail.fork) }
             finish(record, cell)
             return
         }
-        offer(message, &record, status: mail.status, fork: mail.fork)
-        if mail.status >= 600 { cancelForks(&record, cell, except: mail.fork) }
-        store(record, cell)
-        if record.open == 0 { sendBest(cell) }
+        // Step 4: a redirection that is followed is no response to choose.
+        if mail.status >= 400 || !addRedirection(message, &record) {
+            offer(message, &record, status: mail.status, fork: mail.fork)
+        }
+        if mail.status >= 600 {
+            record.isSearchEnded = true
+            cancelForks(&record, cell, except: mail.fork)
+        }
+        goOn(&record, cell, after: mail.status == 503 ? .unreachable : .answer)
     }
 
     /// A fork ended without a response: 408 for a timeout, 503 for a transport error (§16.9).
@@ -54,11 +59,25 @@ extension WorkerProcess {
         var record = server(cell)
         let bit = UInt64(1) << UInt64(mail.fork & 63)
         if record.open & bit == 0 { return }
+        close(mail, &record)
+        offerLocal(&record, status: mail.status, fork: mail.fork)
+        goOn(&record, cell, after: ForkEnd(done: mail))
+    }
+
+    /// A fork owes nothing any more, and its part of Max-Breadth is free again.
+    private func close(_ mail: Mail, _ record: inout ServerRecord) {
+        let bit = UInt64(1) << UInt64(mail.fork & 63)
+        // A second 2xx of the same fork holds nothing.
+        if record.open & bit != 0 { record.breadth += UInt8(truncatingIfNeeded: mail.flags) }
         record.open &= ~bit
         if record.open == 0 { record.guardAt = 0 }
-        offerLocal(&record, status: mail.status, fork: mail.fork)
+    }
+
+    /// The next targets, or, when none are left and all forks have ended, the best response.
+    private mutating func goOn(_ record: inout ServerRecord, _ cell: UInt32, after end: ForkEnd) {
+        if continueSearch(&record, cell, after: end) { return }
         store(record, cell)
-        if record.open == 0 { sendBest(cell) }
+        sendBest(cell)
     }
 
     /// The guard's time has come: forks that still owe a response count as answered 408, and so does the
@@ -213,31 +232,5 @@ extension WorkerProcess {
         let patience =
             record.isInvite ? UInt64(values.c) + 2 * values.transactionTimeout : 2 * values.transactionTimeout
         record.guardAt = now + patience
-    }
-
-    /// Starts `count` forks whose targets are stored (§16.6).
-    mutating func startForks(_ cell: UInt32, targets: StoredReference, count: Int) {
-        var record = server(cell)
-        record.targets = targets
-        record.forkCount = UInt8(count)
-        record.open = count >= 64 ? .max : (1 << UInt64(count)) - 1
-        extendGuard(&record)
-        store(record, cell)
-        shard.wheel.schedule(cell, due: record.deadline)
-        for fork in 0..<UInt8(count) {
-            var mail = Mail(.forkStart)
-            mail.transaction = reference(record, cell)
-            mail.fork = fork
-            mail.first = record.request
-            mail.second = targets.rawValue
-            if !send(mail, to: .worker(ForkPlacement.worker(owner: index, fork: fork, workers: workers))) {
-                // As a fork that could not be sent (§16.9); after the other starts, as all mail to ourselves.
-                var done = Mail(.forkDone)
-                done.transaction = mail.transaction
-                done.fork = fork
-                done.status = 503
-                send(done, to: me)
-            }
-        }
     }
 }

@@ -50,10 +50,9 @@ extension WorkerProcess {
 
     private func forgetRequest(_ record: inout ServerRecord) {
         shard.stored.free(record.request)
-        shard.stored.free(record.targets)
+        freeTargets(&record)
         shard.stored.free(record.best)
         record.request = .none
-        record.targets = .none
         record.best = .none
     }
 

@@ -3,15 +3,11 @@ import Proxy
 import SharedState
 import Syntax
 
-/// Request targets (RFC 3261 §16.5) and forwarding (§16.6).
+/// Request targets (RFC 3261 §16.5): from the location table, the Request-URI, or the Contacts of a 3xx.
 extension WorkerProcess {
     /// A user of ours: one fork for each binding (`Get_Contacts`).
-    mutating func lookUp(
-        _ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
-    ) {
-        var user = line
-        routing.uri.writeAddressOfRecord(message.bytes, to: &user)
-        guard !user.overflowed, let set = state.locations.find(user.written) else {
+    mutating func lookUp(_ cell: UInt32, _ message: Message, _ request: RoutedRequest) {
+        guard let set = bindings(message, request.routing) else {
             respondLocally(cell, message, status: 480)
             return
         }
@@ -23,219 +19,238 @@ extension WorkerProcess {
             if set[start].expiresAt > time { surplus -= 1 }
             start += 1
         }
-        var needed = 0
-        var live = 0
+        var needed = TargetSet.headBytes
         for index in start..<set.count where set[index].expiresAt > time {
-            needed += ForkTarget.headBytes + set[index].uri.count
-            live += 1
-        }
-        if live == 0 {
-            respondLocally(cell, message, status: 480)
-            return
+            needed += contactBytes(set[index].uri, set[index].path)
         }
         guard let room = shard.stored.reserve(needed) else {
             refuseFull(cell, message)
             return
         }
-        var writer = memory.writer(room.offset, capacity: room.capacity)
-        var count = 0
+        var draft = TargetSetDraft(memory, room, source: request.source.peer)
         for index in start..<set.count where set[index].expiresAt > time {
-            let contact = set[index].uri
-            guard let target = target(contact: contact, message, source, routing) else { continue }
-            target.write(uri: contact, to: &writer)
-            count += 1
+            let binding = set[index]
+            add(contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
         }
-        let targets = shard.stored.seal(room, length: writer.count)
-        if count == 0 || writer.overflowed {
+        let targets = draft.seal(in: shard.stored)
+        if draft.count == 0 {
             // Bindings, but none that this server can reach: as a transport error of every fork (§16.9).
             shard.stored.free(targets)
             respondLocally(cell, message, status: 500, reason: "No contact can be reached")
             return
         }
-        startForks(cell, targets: targets, count: count)
+        startSearch(
+            cell, message, request, targets: targets, count: draft.count,
+            search: settings.ordersByQ ? .byQ : .parallel)
+    }
+
+    /// The bindings that are alive of the user whom the Request-URI names; nil where there are none.
+    func bindings(_ message: Message, _ routing: RequestRouting) -> BindingSet? {
+        var user = line
+        let bytes = message.bytes
+        guard routing.uri.scheme == .tel else {
+            routing.uri.writeAddressOfRecord(bytes, to: &user)
+            return live(user)
+        }
+        if !routing.phoneContext.isEmpty {
+            return bindings(of: routing.uri, bytes, domain: bytes.slice(routing.phoneContext))
+        }
+        for index in 0..<identity.domainCount {
+            if let set = bindings(of: routing.uri, bytes, domain: identity.domain(index)) { return set }
+        }
+        if identity.domainCount > 0 { return nil }
+        routing.uri.writeUser(bytes, to: &user)
+        user.append(UInt8(ascii: "@"))
+        identity.advertised(0).writeHost(to: &user)
+        return live(user)
+    }
+
+    /// Of a telephone number in a domain of ours.
+    private func bindings(of uri: SIPURI, _ bytes: Span<UInt8>, domain: Span<UInt8>) -> BindingSet? {
+        var user = line
+        uri.writeUser(bytes, to: &user)
+        user.append(UInt8(ascii: "@"))
+        for index in domain.indices {
+            let byte = domain[index]
+            user.append(byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte)
+        }
+        return live(user)
+    }
+
+    private func live(_ user: ByteWriter) -> BindingSet? {
+        guard !user.overflowed, let set = state.locations.find(user.written) else { return nil }
+        return set.liveCount(now: Clock.epochSeconds()) > 0 ? set : nil
     }
 
     /// One target: the next Route, or the Request-URI.
-    mutating func forward(
-        _ cell: UInt32, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
-    ) {
-        guard let (target, uri) = target(message, source, routing) else {
-            respondLocally(cell, message, status: 500, reason: "Next hop cannot be resolved")
-            return
+    mutating func forward(_ cell: UInt32, _ message: Message, _ request: RoutedRequest) {
+        switch ownTarget(message, request) {
+        case .none: respondLocally(cell, message, status: 500, reason: "Next hop cannot be resolved")
+        case .full: refuseFull(cell, message)
+        case .stored(let targets):
+            startSearch(cell, message, request, targets: targets, count: 1, search: .parallel)
         }
-        guard let room = shard.stored.reserve(ForkTarget.headBytes + Int(uri.count)) else {
-            refuseFull(cell, message)
-            return
-        }
-        var writer = memory.writer(room.offset, capacity: room.capacity)
-        target.write(uri: message.bytes.slice(uri), to: &writer)
-        startForks(cell, targets: shard.stored.seal(room, length: writer.count), count: 1)
+    }
+
+    enum OwnTarget {
+        case none, full
+        case stored(StoredReference)
+    }
+
+    /// The set of the one target that the message itself names.
+    func ownTarget(_ message: Message, _ request: RoutedRequest) -> OwnTarget {
+        var uri = line
+        guard let target = target(message, request, uri: &uri) else { return .none }
+        guard let room = shard.stored.reserve(TargetSet.headBytes + ForkTarget.headBytes + uri.count)
+        else { return .full }
+        var draft = TargetSetDraft(memory, room, source: request.source.peer)
+        draft.add(target, uri: uri.written, route: Span())
+        return .stored(draft.seal(in: shard.stored))
     }
 
     /// There is no room to store the targets.
-    private mutating func refuseFull(_ cell: UInt32, _ message: Message) {
+    mutating func refuseFull(_ cell: UInt32, _ message: Message) {
         state.counters.add(.refusedFull, me)
         respondLocally(cell, message, status: 503, extra: "Retry-After: 2\r\n")
     }
 
+    // MARK: one target
+
     /// A target at the address that `uri` names, with what all targets of the request share; nil where the
-    /// next hop is a name or of a transport we lack.
+    /// next hop is a name of others or of a transport we lack.
     private func target(
-        at uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ source: RequestSource,
-        _ routing: RequestRouting
+        at uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ request: RoutedRequest
     ) -> ForkTarget? {
-        guard let peer = RequestRouting.address(of: uri, bytes),
-            let listener = identity.listener(for: peer, preferred: Int(source.listener))
+        let preferred = Int(request.source.listener)
+        // A name that is ours leads here again: loop detection sees to it that it ends.
+        guard
+            let peer = RequestRouting.address(of: uri, bytes)
+                ?? (identity.isOurs(uri, bytes) && uri.scheme == .sip
+                    ? identity.ownAddress(preferred: preferred) : nil)
         else { return nil }
+        return target(to: peer, message, request)
+    }
+
+    func target(to peer: SocketAddress, _ message: Message, _ request: RoutedRequest) -> ForkTarget? {
+        guard let listener = identity.listener(for: peer, preferred: Int(request.source.listener)) else {
+            return nil
+        }
         var target = ForkTarget()
         target.peer = peer
-        target.source = source.peer
         target.listener = UInt16(listener)
-        target.routesToDrop = UInt16(routing.routesToDrop)
+        target.routesToDrop = UInt16(request.routing.routesToDrop)
+        if request.routing.dropsLastRoute { target.flags.insert(.dropsLastRoute) }
         if settings.recordRoute && RequestRouting.isRecordRouted(message.method) {
             target.flags.insert(.recordRoute)
         }
         return target
     }
 
-    /// The target that is a user's binding.
-    private func target(
-        contact: Span<UInt8>, _ message: Message, _ source: RequestSource, _ routing: RequestRouting
-    ) -> ForkTarget? {
-        guard let uri = SIPURI.parse(contact), var target = target(at: uri, contact, message, source, routing)
-        else {
-            return nil
-        }
-        target.flags.insert(.replacesURI)
-        return target
+    /// Bytes that a contact may take in a set.
+    func contactBytes(_ contact: Span<UInt8>, _ path: Span<UInt8>) -> Int {
+        ForkTarget.headBytes + contact.count + path.count + 8
     }
 
-    /// The target that the message itself names.
-    private func target(
-        _ message: Message, _ source: RequestSource, _ routing: RequestRouting
-    ) -> (ForkTarget, uri: ByteRange)? {
-        guard var target = target(at: routing.nextHop, message.bytes, message, source, routing) else {
-            return nil
+    /// Adds the target that is a user's contact, behind the Path by which it registered (RFC 3327 §5.4);
+    /// nothing where it cannot be reached.
+    func add(
+        contact: Span<UInt8>, path: Span<UInt8>, q: UInt16, _ message: Message, _ request: RoutedRequest,
+        to draft: inout TargetSetDraft
+    ) {
+        guard let uri = SIPURI.parse(contact) else { return }
+        var written = line
+        uri.writeRequestURI(contact, to: &written)
+        let uriEnd = written.count
+        guard !path.isEmpty else {
+            guard var target = target(at: uri, contact, message, request), !written.overflowed else { return }
+            target.q = q
+            target.flags.insert(.replacesURI)
+            draft.add(target, uri: written.written, route: Span())
+            return
         }
-        var uri = ByteRange.none
+        guard let first = PathRoute(path), var target = target(at: first.uri, path, message, request) else {
+            return
+        }
+        target.q = q
+        target.flags.insert(.replacesURI)
+        if first.isLoose {
+            draft.add(target, uri: written.written, route: path)
+            return
+        }
+        // §16.6 step 6: a strict router gets its own URI, and the contact last.
+        written.append(path.extracting(first.rest..<path.count))
+        written.append(path.count > first.rest ? ", <" : "<")
+        written.append(written.written.extracting(0..<uriEnd))
+        written.append(">")
+        if written.overflowed { return }
+        draft.add(
+            target, uri: path.slice(first.uri.whole),
+            route: written.written.extracting(uriEnd..<written.count))
+    }
+
+    /// The target that the message itself names, and its Request-URI where that changes.
+    private func target(
+        _ message: Message, _ request: RoutedRequest, uri writer: inout ByteWriter
+    ) -> ForkTarget? {
+        let routing = request.routing
+        guard var target = target(at: routing.nextHop, message.bytes, message, request) else { return nil }
         if routing.isStrictNextHop {
             // §16.6 step 6: the first Route becomes the Request-URI, which goes behind the last one.
             target.flags.insert([.replacesURI, .strictNextHop])
             target.routesToDrop += 1
-            uri = routing.nextHop.whole
-        } else if routing.replacesURI {
+            writer.append(message.bytes.slice(routing.nextHop.whole))
+        } else if writeOwnURI(message, routing, to: &writer) {
             target.flags.insert(.replacesURI)
-            uri = routing.requestURI
         }
-        return (target, uri)
+        return writer.overflowed ? nil : target
+    }
+
+    /// The Request-URI that the request goes on with; false, and nothing written, where it is as it came.
+    private func writeOwnURI(_ message: Message, _ routing: RequestRouting, to writer: inout ByteWriter)
+        -> Bool
+    {
+        if routing.stripsMaddr {
+            routing.uri.writeWithoutMaddr(message.bytes, to: &writer)
+        } else if routing.replacesURI {
+            writer.append(message.bytes.slice(routing.requestURI))
+        }
+        return routing.stripsMaddr || routing.replacesURI
     }
 
     /// Builds the request of a target: §16.6 steps 1 to 8, by editing the received bytes.
     func writeForwarded(
-        _ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>, via: Span<UInt8>,
-        recordRoute: Span<UInt8>,
+        _ message: Message, _ target: ForkTarget, source: SocketAddress, uri: Span<UInt8>,
+        route: Span<UInt8>, via: Span<UInt8>, recordRoute: Span<UInt8>, breadth: Int,
         to writer: inout ByteWriter
     ) {
-        let hops = message.index.maxForwards < 0 ? 70 : Int(message.index.maxForwards) - 1
-        var route = line
+        var appended = line
         // The lines of the caller lie at the begin of the same scratch: behind them.
-        route.skip(via.count + recordRoute.count)
-        let start = route.count
+        appended.skip(via.count + recordRoute.count)
+        let start = appended.count
         // A Request-URI longer than that has no place in a Route.
-        defer { if route.overflowed { writer.fail() } }
+        defer { if appended.overflowed { writer.fail() } }
         if target.flags.contains(.strictNextHop) {
-            route.append("<")
-            route.append(message.requestURI)
-            route.append(">")
+            let routing = RequestRouting(message, identity)
+            appended.append("<")
+            if !writeOwnURI(message, routing, to: &appended) { appended.append(message.requestURI) }
+            appended.append(">")
         }
+        let behind = appended.count > start ? appended.written.extracting(start..<appended.count) : route
+        var edits = ForwardedRequest.Edits()
+        edits.maxForwards = message.index.maxForwards < 0 ? 70 : Int(message.index.maxForwards) - 1
+        edits.maxBreadth = breadth
+        edits.routesToDrop = Int(target.routesToDrop)
+        edits.dropsLastRoute = target.flags.contains(.dropsLastRoute)
+        edits.received = source
         ForwardedRequest.write(
             message: message, requestURI: target.flags.contains(.replacesURI) ? uri : nil, via: via,
-            recordRoute: recordRoute.count > 0 ? recordRoute : nil, maxForwards: hops,
-            routesToDrop: Int(target.routesToDrop),
-            appendRoute: route.count > start ? route.written.extracting(start..<route.count) : nil,
-            receivedParameter: target.source, to: &writer)
+            recordRoute: recordRoute.count > 0 ? recordRoute : nil,
+            appendRoute: behind.count > 0 ? behind : nil, edits, to: &writer)
     }
+}
 
-    // MARK: without state
-
-    /// ACK to a 2xx, or a CANCEL that matches nothing: forwarded without state (§16.11).
-    mutating func forwardStateless(_ message: Message, _ source: RequestSource) {
-        let routing = RequestRouting(message, identity)
-        let found: (ForkTarget, uri: ByteRange)?
-        switch routing.decision {
-        case .forward: found = mayPass(message, source, routing) ? target(message, source, routing) : nil
-        case .lookUp:
-            forwardToContact(message, source, routing)
-            return
-        case .refuse, .ours: found = nil
-        }
-        guard let (target, uri) = found else {
-            refuseStateless(message, source)
-            return
-        }
-        emitStateless(message, target, message.bytes.slice(uri))
-    }
-
-    /// To the newest binding that can be reached: an ACK or CANCEL whose sender has dropped our Record-Route.
-    private mutating func forwardToContact(
-        _ message: Message, _ source: RequestSource, _ routing: RequestRouting
-    ) {
-        var user = line
-        routing.uri.writeAddressOfRecord(message.bytes, to: &user)
-        let time = Clock.epochSeconds()
-        if !user.overflowed, let set = state.locations.find(user.written) {
-            for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
-                guard let target = target(contact: set[index].uri, message, source, routing) else { continue }
-                emitStateless(message, target, set[index].uri)
-                return
-            }
-        }
-        refuseStateless(message, source)
-    }
-
-    /// A CANCEL for nothing that is known here or can be passed on is answered 481; an ACK never is.
-    private mutating func refuseStateless(_ message: Message, _ source: RequestSource) {
-        if message.method == .cancel { answerStateless(message, source, status: 481) }
-    }
-
-    private mutating func emitStateless(_ message: Message, _ target: ForkTarget, _ uri: Span<UInt8>) {
-        let branch = Branch(
-            statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber, keys: keys)
-        var lines = line
-        writeVia(identity.advertised(Int(target.listener)), branch, to: &lines)
-        let offset = turn.scratchOffset()
-        var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        writeForwarded(message, target, uri, via: lines.written, recordRoute: Span(), to: &writer)
-        if writer.overflowed { return }
-        turn.keepScratch(writer.count)
-        transmit(
-            OutboxEntry(offset: offset, count: writer.count, peer: target.peer, listener: target.listener))
-    }
-
-    /// The response to a request that was forwarded without state: by its second Via (§16.11), if the check
-    /// in ours is right.
-    mutating func forwardStatelessResponse(_ message: Message, _ slot: SlotReference) {
-        guard let branch = Branch(message.branch), branch.isStateless, let next = message.secondVia(),
-            Branch(
-                statelessOver: message.bytes.slice(next.branch), callID: message.callID,
-                cseq: message.index.cseqNumber, keys: keys) == branch
-        else {
-            state.counters.add(.strayResponses, me)
-            return
-        }
-        let host = next.received.isEmpty ? next.host : next.received
-        let port = next.rportValue != 0 ? next.rportValue : next.portOrDefault
-        guard let peer = SocketAddress(host: message.bytes.slice(host), port: port),
-            let listener = identity.listener(
-                for: peer, preferred: Int(state.slots.header(slot.index).listener))
-        else { return }
-        let cut = ForwardedResponse.cut(message)
-        let base = state.slots.bytesOffset(slot.index)
-        let start = Int(message.index.start)
-        var entry = OutboxEntry(
-            offset: base + start, count: cut.from - start, peer: peer, listener: UInt16(listener))
-        entry.second = UInt64(base + cut.to)
-        entry.secondCount = UInt32(Int(message.index.end) - cut.to)
-        transmit(entry)
-    }
+/// A request with what was found out about it, for those who look for its targets.
+struct RoutedRequest {
+    let source: RequestSource
+    let routing: RequestRouting
 }

@@ -268,6 +268,9 @@ struct WorkerSettings: BitwiseCopyable {
     let recordRoute: Bool
     let registrarEnabled: Bool
     let maxBreadth: Int
+    /// `forking.order` is "q-value".
+    let ordersByQ: Bool
+    let recurses: Bool
     let minExpires: Int
     let transactions: Int
     /// 0 none, 1 failed, 2 all.
@@ -277,6 +280,8 @@ struct WorkerSettings: BitwiseCopyable {
         recordRoute = snapshot.recordRoute != 0
         registrarEnabled = snapshot.registrarEnabled != 0
         maxBreadth = min(Int(snapshot.maxBreadth), 64)
+        ordersByQ = snapshot.orderByQ != 0
+        recurses = snapshot.recurse != 0
         minExpires = Int(snapshot.minExpires)
         transactions = Int(snapshot.transactionsPerWorker)
         logCalls = Int(snapshot.logCalls)

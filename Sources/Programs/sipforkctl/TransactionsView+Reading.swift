@@ -36,8 +36,8 @@ private struct TransactionReader {
         var callID: String?
         var method: String
         var uri: String?
-        /// `ForkTarget`s; empty where they are no longer kept.
-        var targets: [UInt8] = []
+        /// `TargetSet`s; empty where they are no longer kept.
+        var targets: [[UInt8]] = []
     }
 
     private struct FoundFork {
@@ -106,7 +106,7 @@ private struct TransactionReader {
     func describe(_ record: ServerRecord, _ worker: Int) -> Description {
         let known = Method(rawValue: record.method) ?? .unknown
         var description = Description(method: known == .unknown ? "?" : known.text.description)
-        description.targets = bytes(record.targets, worker) ?? []
+        description.targets = targetSets(record.targets, worker)
         for reference in [record.request, record.response, record.best] {
             guard let bytes = bytes(reference, worker) else { continue }
             var index = MessageIndex()
@@ -122,7 +122,20 @@ private struct TransactionReader {
         return description
     }
 
-    func forks(of reference: TransactionReference, _ targets: [UInt8]) -> [TransactionsView.Fork] {
+    /// The sets from the newest on; fewer where one was freed meanwhile.
+    private func targetSets(_ newest: StoredReference, _ worker: Int) -> [[UInt8]] {
+        var sets: [[UInt8]] = []
+        var reference = newest
+        while sets.count < 64, !reference.isNone, let bytes = bytes(reference, worker),
+            let set = TargetSet(bytes.span)
+        {
+            reference = set.head.previous
+            sets.append(bytes)
+        }
+        return sets
+    }
+
+    func forks(of reference: TransactionReference, _ targets: [[UInt8]]) -> [TransactionsView.Fork] {
         let found = forks[reference.rawValue] ?? []
         let cancels = found.filter { $0.record.header.kind == RecordKind.cancel }
         return found.filter { $0.record.header.kind == RecordKind.fork }.map { fork in
@@ -137,9 +150,13 @@ private struct TransactionReader {
         }.sorted { $0.index < $1.index }
     }
 
-    private func target(_ fork: UInt8, _ targets: [UInt8]) -> String? {
-        guard let (_, uri) = ForkTarget.read(fork, in: targets.span), !uri.isEmpty else { return nil }
-        return String(decoding: targets[uri], as: UTF8.self)
+    private func target(_ fork: UInt8, _ sets: [[UInt8]]) -> String? {
+        for bytes in sets {
+            if let set = TargetSet(bytes.span), let (_, uri, _) = set.target(fork) {
+                return uri.isEmpty ? nil : String(decoding: bytes[uri], as: UTF8.self)
+            }
+        }
+        return nil
     }
 }
 

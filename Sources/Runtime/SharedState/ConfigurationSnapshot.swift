@@ -96,12 +96,17 @@ package struct ConfigurationView: BitwiseCopyable {
 
     package func publish(_ snapshot: ConfigurationSnapshot) { memory.store(snapshot, at: base) }
 
+    @_lifetime(immortal)
+    package func domain(_ index: Int) -> Span<UInt8> {
+        let at = domainsOffset + index * ConfigurationSnapshot.domainBytes
+        return memory.bytes(at + 1, count: Int(memory.load(at, as: UInt8.self)))
+    }
+
     /// True where `host` (any case) is one of the configured domains.
     package func isOurDomain(_ host: Span<UInt8>, count: Int) -> Bool {
         for index in 0..<count {
-            let at = domainsOffset + index * ConfigurationSnapshot.domainBytes
-            let length = Int(memory.load(at, as: UInt8.self))
-            if length == host.count && matches(host, memory.bytes(at + 1, count: length)) { return true }
+            let domain = domain(index)
+            if domain.count == host.count && matches(host, domain) { return true }
         }
         return false
     }

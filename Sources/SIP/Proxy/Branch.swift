@@ -3,45 +3,58 @@ import SharedState
 
 /// The branch parameter of our Via: names the fork, so that its response finds the worker without a search.
 ///
-///     z9hG4bK s 0100000200000007 01 00 9f86d081884c7d65
-///               server           │  │  keyed check
+///     z9hG4bK s 0100000200000007 01 00 9f86d081884c7d65 5c3fb1d24a27cc1e
+///               server           │  │  keyed check      loop mark
 ///               transaction   fork  attempt
 ///
 /// It is derived from the record, not drawn: a worker that does its turn again sends the same bytes. A
 /// request that is forwarded without a transaction (ACK to a 2xx, CANCEL that matches nothing) has the
 /// transaction 0, and a check over the branch below, Call-ID and CSeq number (§16.11), which its response
-/// repeats.
+/// repeats. The loop mark (`LoopCheck`) is of the request that came in, and matters to nobody but us when the
+/// request comes here again.
 package struct Branch: BitwiseCopyable, Equatable {
-    package static let length = 7 + 1 + 16 + 2 + 2 + 16
+    package static let length = 7 + 1 + 16 + 2 + 2 + 16 + 16
 
     package var transaction: TransactionReference
     package var fork: UInt8
     package var attempt: UInt8
     package var check: UInt64
+    package var loopMark: UInt64
 
-    private init(transaction: TransactionReference, fork: UInt8, attempt: UInt8, check: UInt64) {
+    private init(
+        transaction: TransactionReference, fork: UInt8, attempt: UInt8, check: UInt64, loopMark: UInt64
+    ) {
         self.transaction = transaction
         self.fork = fork
         self.attempt = attempt
         self.check = check
+        self.loopMark = loopMark
     }
 
     /// The branch of a fork.
-    package init(_ transaction: TransactionReference, fork: UInt8, attempt: UInt8, keys: Keys) {
+    package init(
+        _ transaction: TransactionReference, fork: UInt8, attempt: UInt8, loopMark: UInt64 = 0, keys: Keys
+    ) {
         var hash = keys.marks
         hash.combine(transaction.rawValue)
         hash.combine(UInt64(fork) << 8 | UInt64(attempt))
-        self.init(transaction: transaction, fork: fork, attempt: attempt, check: hash.finalize())
+        hash.combine(loopMark)
+        self.init(
+            transaction: transaction, fork: fork, attempt: attempt, check: hash.finalize(),
+            loopMark: loopMark)
     }
 
     /// The branch of a request that is forwarded without state.
-    package init(statelessOver branch: Span<UInt8>, callID: Span<UInt8>, cseq: UInt32, keys: Keys) {
+    package init(
+        statelessOver branch: Span<UInt8>, callID: Span<UInt8>, cseq: UInt32, loopMark: UInt64, keys: Keys
+    ) {
         var hash = keys.marks
         hash.combine(branch)
         hash.combine(UInt8(0))
         hash.combine(callID)
         hash.combine(UInt64(cseq))
-        self.init(transaction: .none, fork: 0, attempt: 0, check: hash.finalize())
+        hash.combine(loopMark)
+        self.init(transaction: .none, fork: 0, attempt: 0, check: hash.finalize(), loopMark: loopMark)
     }
 
     package var isStateless: Bool { transaction.isNone }
@@ -54,12 +67,12 @@ package struct Branch: BitwiseCopyable, Equatable {
             if unsafe text[index] != magic.utf8Start[index] { return nil }
         }
         guard let transaction = Branch.number(text, 8, 16), let fork = Branch.number(text, 24, 2),
-            let attempt = Branch.number(text, 26, 2), let check = Branch.number(text, 28, 16)
+            let attempt = Branch.number(text, 26, 2), let check = Branch.number(text, 28, 16),
+            let loopMark = Branch.number(text, 44, 16)
         else { return nil }
         self.init(
             transaction: TransactionReference(rawValue: transaction), fork: UInt8(fork),
-            attempt: UInt8(attempt),
-            check: check)
+            attempt: UInt8(attempt), check: check, loopMark: loopMark)
     }
 
     private static func number(_ text: Span<UInt8>, _ start: Int, _ digits: Int) -> UInt64? {
@@ -77,7 +90,8 @@ package struct Branch: BitwiseCopyable, Equatable {
 
     /// True where the check is the one that we would have made.
     package func isGenuine(keys: Keys) -> Bool {
-        !isStateless && Branch(transaction, fork: fork, attempt: attempt, keys: keys).check == check
+        !isStateless
+            && Branch(transaction, fork: fork, attempt: attempt, loopMark: loopMark, keys: keys) == self
     }
 
     package func write(to writer: inout ByteWriter) {
@@ -86,6 +100,7 @@ package struct Branch: BitwiseCopyable, Equatable {
         writer.append(hexadecimal: UInt64(fork), digits: 2)
         writer.append(hexadecimal: UInt64(attempt), digits: 2)
         writer.append(hexadecimal: check, digits: 16)
+        writer.append(hexadecimal: loopMark, digits: 16)
     }
 
     /// The look-up key of the fork's record.

@@ -3,11 +3,12 @@ import SharedMemory
 import SharedState
 
 /// Where one fork of a request goes, as the server transaction's worker has found it: next hop and what to
-/// edit. Stored beside the request, one behind the other, immutable; the fork's worker reads it.
+/// edit. Part of a `TargetSet`.
 ///
-///     | next hop : 28 | source : 28 | listener : 2 | flags : 2 | routes to drop : 2 | URI length : 2 | URI …
+///     | next hop : 28 | listener : 2 | flags : 2 | routes to drop : 2 | q : 2 | hop : 2 | 0 : 2 |
+///     | URI length : 2 | Route length : 2 | URI … | Route …
 package struct ForkTarget: BitwiseCopyable {
-    package static let headBytes = 64
+    package static let headBytes = 44
 
     package struct Flags: OptionSet, BitwiseCopyable {
         package let rawValue: UInt16
@@ -18,45 +19,93 @@ package struct ForkTarget: BitwiseCopyable {
         /// takes its place (§16.6 step 6).
         package static let strictNextHop = Flags(rawValue: 2)
         package static let recordRoute = Flags(rawValue: 4)
+        /// The last Route value goes: a strict router before us had put the Request-URI there (§16.4).
+        package static let dropsLastRoute = Flags(rawValue: 8)
     }
 
     package var peer = SocketAddress()
-    /// Where the request came from, for `received` and `rport` (§18.2.1).
-    package var source = SocketAddress()
     package var listener: UInt16 = 0
     package var flags: Flags = []
     package var routesToDrop: UInt16 = 0
-    package var uriLength: UInt16 = 0
+    /// Thousandths: which targets are tried first where they are not tried all at once.
+    package var q: UInt16 = 1000
+    /// One more than the number of a configured route's hop; 0 for none.
+    package var hop: UInt16 = 0
+    private var padding: UInt16 = 0
+    package fileprivate(set) var uriLength: UInt16 = 0
+    package fileprivate(set) var routeLength: UInt16 = 0
 
     package init() {}
 
-    /// Appends this target and its URI.
-    package func write(uri: Span<UInt8>, to writer: inout ByteWriter) {
+    /// Appends this target, its URI and the Route values that go before all others.
+    package func write(uri: Span<UInt8>, route: Span<UInt8>, to writer: inout ByteWriter) {
         var copy = self
         copy.uriLength = UInt16(truncatingIfNeeded: uri.count)
+        copy.routeLength = UInt16(truncatingIfNeeded: route.count)
         unsafe withUnsafeBytes(of: copy) { bytes in
             for index in 0..<ForkTarget.headBytes { unsafe writer.append(bytes[index]) }
         }
         writer.append(uri)
+        writer.append(route)
+    }
+}
+
+/// The targets of a request that became known together (RFC 3261 §16.5), stored beside it, immutable; a
+/// fork's worker reads them. A later set, of contacts that a 3xx has brought, links to the one before.
+///
+///     | previous set : 8 | source : 28 | first fork : 2 | count : 2 | target | target …
+///
+/// Targets are numbered through all sets of a request, and so are its forks.
+package struct TargetSet: ~Escapable {
+    package struct Head: BitwiseCopyable {
+        package var previous: StoredReference = .none
+        /// Where the request came from, for `received` and `rport` (§18.2.1).
+        package var source = SocketAddress()
+        package var firstFork: UInt16 = 0
+        package var count: UInt16 = 0
+
+        package init() {}
     }
 
-    /// Target number `fork` in `bytes`, and where its URI lies; nil where there is none (the bytes were
-    /// replaced).
-    package static func read(_ fork: UInt8, in bytes: Span<UInt8>) -> (target: ForkTarget, uri: Range<Int>)? {
-        var offset = 0
-        var left = Int(fork)
-        while offset + headBytes <= bytes.count {
-            var target = ForkTarget()
-            unsafe withUnsafeMutableBytes(of: &target) { head in
-                for index in 0..<headBytes { unsafe head[index] = bytes[offset + index] }
-            }
-            let start = offset + headBytes
-            let end = start + Int(target.uriLength)
+    package static let headBytes = 40
+
+    package let head: Head
+    private let bytes: Span<UInt8>
+
+    /// Nil where the bytes hold no set (they were replaced).
+    @_lifetime(copy bytes)
+    package init?(_ bytes: Span<UInt8>) {
+        guard let head = TargetSet.load(bytes, 0, as: Head()) else { return nil }
+        self.head = head
+        self.bytes = bytes
+    }
+
+    /// The target of a fork, and where its texts lie in the bytes; nil where there is none.
+    package func target(_ fork: UInt8) -> (target: ForkTarget, uri: Range<Int>, route: Range<Int>)? {
+        var left = Int(fork) - Int(head.firstFork)
+        guard left >= 0, left < Int(head.count) else { return nil }
+        var offset = TargetSet.headBytes
+        while let target = TargetSet.load(bytes, offset, as: ForkTarget()) {
+            let uri = offset + ForkTarget.headBytes
+            let route = uri + Int(target.uriLength)
+            let end = route + Int(target.routeLength)
             if end > bytes.count { return nil }
-            if left == 0 { return (target, start..<end) }
+            if left == 0 { return (target, uri..<route, route..<end) }
             left -= 1
             offset = end
         }
         return nil
+    }
+
+    private static func load<Value: BitwiseCopyable>(
+        _ bytes: Span<UInt8>, _ offset: Int, as empty: Value
+    ) -> Value? {
+        let size = MemoryLayout<Value>.size
+        guard offset + size <= bytes.count else { return nil }
+        var value = empty
+        unsafe withUnsafeMutableBytes(of: &value) { target in
+            for index in 0..<size { unsafe target[index] = bytes[offset + index] }
+        }
+        return value
     }
 }

@@ -6,7 +6,7 @@ import Syntax
 /// snapshot.
 package struct Identity: BitwiseCopyable {
     private let configuration: ConfigurationView
-    private let domainCount: Int
+    package let domainCount: Int
     package let listenerCount: Int
     private let listeners: InlineArray<16, SocketAddress>
     private let advertised: InlineArray<16, SocketAddress>
@@ -25,6 +25,19 @@ package struct Identity: BitwiseCopyable {
         networkCount = Int(snapshot.networkCount)
         networks = snapshot.networks
         prefixes = snapshot.networkPrefixes
+    }
+
+    /// A domain of ours, in lower case; in the order of the configuration.
+    @_lifetime(immortal)
+    package func domain(_ index: Int) -> Span<UInt8> { configuration.domain(index) }
+
+    /// Where we reach ourselves, on the listener preferred: for contacts in domains of ours.
+    package func ownAddress(preferred: Int) -> SocketAddress {
+        let listener = listeners[preferred < listenerCount ? preferred : 0]
+        if !listener.isWildcard { return listener }
+        return listener.isIPv4
+            ? SocketAddress(ipv4: 0x7F00_0001, port: listener.port)
+            : SocketAddress(ipv6: [0, 0, 0, 0, 0, 0, 0, 1], port: listener.port)
     }
 
     /// What Via and Record-Route of that listener say.

@@ -6,8 +6,7 @@ import Syntax
 package struct RequestRouting {
     /// What comes next.
     package enum Decision: Equatable {
-        /// Answer with this status.
-        case refuse(UInt16)
+        case refuse(Refusal)
         /// The proxy itself is asked: no user, our address, no route left.
         case ours
         /// Look for the user's bindings.
@@ -16,7 +15,7 @@ package struct RequestRouting {
         case forward
     }
 
-    package private(set) var decision: Decision = .refuse(500)
+    package private(set) var decision: Decision = .refuse(.badRequestURI)
     /// The Request-URI to go on with: the request's own, or the last Route where a strict router sent it
     /// (§16.4).
     package private(set) var requestURI = ByteRange.none
@@ -25,21 +24,38 @@ package struct RequestRouting {
     package private(set) var nextHop = SIPURI()
     /// Leading Route values that are taken off.
     package private(set) var routesToDrop = 0
+    /// The last Route value is taken off: it has become the Request-URI.
+    package private(set) var dropsLastRoute = false
+    /// Route values that remain for others.
+    package private(set) var routesLeft = 0
     /// The next hop does not know loose routing (§16.6 step 6).
     package private(set) var isStrictNextHop = false
-    /// The request came here by a Route that names us: it belongs to a dialog that we record-routed, or was
-    /// sent through us on purpose.
-    package private(set) var hadOurRoute = false
+    /// The URI by which the request came here, of a Route or from a strict router: our own Record-Route, or
+    /// what somebody made look like it. `whole` is empty where there is none.
+    package private(set) var ourRoute = SIPURI()
     /// True where the Request-URI is not the request's own.
     package private(set) var replacesURI = false
+    /// An `maddr` that is us goes off the Request-URI (§16.4).
+    package private(set) var stripsMaddr = false
+    /// The domain of ours that a tel URI's phone-context names; empty where it names none.
+    package private(set) var phoneContext = ByteRange.none
+    /// What Max-Breadth says; -1 where it is absent (RFC 5393 §5).
+    package private(set) var breadth = -1
 
     package init(_ message: Message, _ identity: Identity) {
+        if message.index.has(.maxBreadth) {
+            guard let value = RequestRouting.number(message, .maxBreadth) else {
+                decision = .refuse(.badMaxBreadth)
+                return
+            }
+            breadth = value
+        }
         decision = route(message, identity)
         // §16.3 step 3: a proxy must not pass it on; what is for us has arrived.
         let isForUs = decision == .ours || decision == .lookUp && message.method == .register
         switch decision {
         case .forward, .lookUp, .ours:
-            if message.index.maxForwards == 0 && !isForUs { decision = .refuse(483) }
+            if message.index.maxForwards == 0 && !isForUs { decision = .refuse(.tooManyHops) }
         case .refuse: break
         }
     }
@@ -47,62 +63,74 @@ package struct RequestRouting {
     private mutating func route(_ message: Message, _ identity: Identity) -> Decision {
         let bytes = message.bytes
         requestURI = message.index.requestURI
-        guard let parsed = SIPURI.parse(bytes, requestURI) else { return .refuse(400) }
+        guard let parsed = SIPURI.parse(bytes, requestURI) else { return .refuse(.badRequestURI) }
         uri = parsed
-        // §16.3 step 2. A tel: or sips: URI is a scheme that we cannot serve yet.
-        if uri.scheme != .sip { return .refuse(416) }
+        // §16.3 step 2. sips: waits for TLS.
+        guard uri.scheme == .sip || uri.scheme == .tel else { return .refuse(.unsupportedScheme) }
         // §16.3 step 5: no option tag is known here.
-        if message.index.has(.proxyRequire) { return .refuse(420) }
-
-        var routes = message.values(.route)
-        var first = routes.next()
-        // §16.4: a strict router has put our Record-Route URI into the Request-URI, and the true one last.
-        if first != nil, uri.user.isEmpty, identity.isListener(host: bytes.slice(uri.host), port: uri.port),
-            uri.hasParameter("lr", bytes)
-        {
-            guard let last = lastRoute(message), let address = NameAddress.parse(bytes, last.range),
-                let target = SIPURI.parse(bytes, address.uri), target.scheme == .sip
-            else { return .refuse(400) }
-            // Only the single Route value can be taken off its place; more need a rewritten line.
-            if last.isFirst {
-                requestURI = address.uri
-                uri = target
-                replacesURI = true
-                routesToDrop = 1
-                hadOurRoute = true
-                first = nil
-            } else {
-                return .refuse(400)
-            }
-        } else if let value = first {
-            guard let address = NameAddress.parse(bytes, value.range),
-                let route = SIPURI.parse(bytes, address.uri)
-            else { return .refuse(400) }
-            if identity.isOurs(route, bytes) {
-                routesToDrop = 1
-                hadOurRoute = true
-                first = routes.next()
-            }
+        if message.index.has(.proxyRequire) { return .refuse(.unknownExtension) }
+        if message.index.has(.route) {
+            if let refusal = takeRoutes(message, identity) { return .refuse(refusal) }
+            if routesLeft > 0 { return .forward }
         }
-        if let value = first {
-            guard let address = NameAddress.parse(bytes, value.range),
-                let route = SIPURI.parse(bytes, address.uri)
-            else { return .refuse(400) }
-            nextHop = route
-            isStrictNextHop = !route.hasParameter("lr", bytes)
-            return .forward
-        }
+        if uri.scheme == .tel { return telephone(message, identity) }
         nextHop = uri
         if let maddr = uri.parameter(named: "maddr", bytes) {
-            if !identity.isListener(host: bytes.slice(maddr), port: uri.port) { return .forward }
-            // §16.4: with an maddr that is us it has arrived there; from here on as if there were none.
+            // §16.4: named by it, and received as the URI says, it has arrived; from here on it is as if
+            // maddr, port and transport had not been there.
+            let transport = uri.transport(bytes) ?? .udp
+            guard transport == .udp, identity.isOurs(host: bytes.slice(maddr), port: uri.port) else {
+                return .forward
+            }
+            stripsMaddr = true
+            uri.port = 0
+            nextHop.port = 0
             nextHop.parameters = .none
         }
         guard identity.isOurs(uri, bytes) else { return .forward }
         return uri.user.isEmpty ? .ours : .lookUp
     }
 
-    private func lastRoute(_ message: Message) -> (range: ByteRange, isFirst: Bool)? {
+    /// §16.4: what a strict router did before us is undone, and the Route that led here taken off.
+    private mutating func takeRoutes(_ message: Message, _ identity: Identity) -> Refusal? {
+        let bytes = message.bytes
+        let (count, last) = RequestRouting.countRoutes(message)
+        routesLeft = count
+        // A strict router has put our Record-Route URI into the Request-URI, and the true one last.
+        if count > 0, uri.isSIP, uri.user.isEmpty, uri.hasParameter("lr", bytes),
+            identity.isListener(host: bytes.slice(uri.host), port: uri.port)
+        {
+            guard let target = RequestRouting.route(bytes, last) else { return .badRoute }
+            guard target.scheme == .sip || target.scheme == .tel else { return .unsupportedScheme }
+            ourRoute = uri
+            requestURI = target.whole
+            uri = target
+            replacesURI = true
+            dropsLastRoute = true
+            routesLeft -= 1
+        }
+        var routes = message.values(.route)
+        while routesLeft > 0, let value = routes.next() {
+            guard let route = RequestRouting.route(bytes, value.range) else { return .badRoute }
+            if routesToDrop == 0 && identity.isOurs(route, bytes) {
+                routesToDrop = 1
+                routesLeft -= 1
+                ourRoute = route
+                continue
+            }
+            nextHop = route
+            isStrictNextHop = !route.hasParameter("lr", bytes)
+            break
+        }
+        return nil
+    }
+
+    private static func route(_ bytes: Span<UInt8>, _ range: ByteRange) -> SIPURI? {
+        guard let address = NameAddress.parse(bytes, range) else { return nil }
+        return SIPURI.parse(bytes, address.uri)
+    }
+
+    private static func countRoutes(_ message: Message) -> (count: Int, last: ByteRange) {
         var routes = message.values(.route)
         var count = 0
         var last = ByteRange.none
@@ -110,7 +138,34 @@ package struct RequestRouting {
             last = value.range
             count += 1
         }
-        return count == 0 ? nil : (last, count == 1)
+        return (count, last)
+    }
+
+    /// A tel URI is for one of our users (RFC 3966): a number of the world or of a prefix in any of our
+    /// domains, one of a domain's own dialling plan in that domain.
+    private mutating func telephone(_ message: Message, _ identity: Identity) -> Decision {
+        if message.method == .register { return .refuse(.unsupportedScheme) }
+        if let context = uri.parameter(named: "phone-context", message.bytes) {
+            let host = message.bytes.slice(context)
+            if host.isEmpty || host[0] != 0x2B {
+                guard identity.isOurs(host: host, port: 0) else { return .refuse(.foreignPhoneContext) }
+                phoneContext = context
+            }
+        }
+        return .lookUp
+    }
+
+    /// The number that is the one value of a header field; nil where it is none, or not alone.
+    private static func number(_ message: Message, _ id: HeaderID) -> Int? {
+        let field = message.index.first(id)
+        guard field.count == 1, field.value.count > 0 else { return nil }
+        var number = 0
+        for place in field.value.start..<field.value.end {
+            let digit = message.bytes[place] &- 0x30
+            if digit > 9 { return nil }
+            number = min(number * 10 + Int(digit), 0xFFFF)
+        }
+        return number
     }
 
     /// The address of a next hop that is written as numbers (maddr first, §16.6 step 7 and RFC 3263 §4), or

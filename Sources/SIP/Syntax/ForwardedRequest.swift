@@ -7,23 +7,36 @@ import Platform
 ///     ↳ Via: our own                          before the first Via (and Max-Forwards, where there was none)
 ///     Via: …;rport=4711;received=…            the previous hop's, stamped
 ///     ↳ Record-Route: our own                 before the first Record-Route, else behind the Vias
-///     Route: <sip:us;lr>                      leading values removed
+///     Route: <sip:us;lr>                      leading values removed, the last one, one put behind
 ///     Max-Forwards: 69                        the value replaced
+///     ↳ Max-Breadth: 60                       the value replaced, or a line behind Max-Forwards
 ///
 /// Edits are met in the order in which they lie in the message; those that wait are in `pending`.
 package enum ForwardedRequest {
+    /// What is changed besides Request-URI and our own lines.
+    package struct Edits: BitwiseCopyable {
+        /// The new value, 0 to 255.
+        package var maxForwards = 70
+        /// The new value; nil where the header is left alone.
+        package var maxBreadth: Int?
+        /// How many leading Route values to remove; lines that this empties go, too.
+        package var routesToDrop = 0
+        /// The last Route value has become the Request-URI (§16.4).
+        package var dropsLastRoute = false
+        /// The request's source, for the top Via; nil to leave that alone.
+        package var received: SocketAddress?
+
+        package init() {}
+    }
+
     /// - Parameters:
     ///   - requestURI: nil where it stays as it came.
     ///   - via: our own header line, CRLF included.
     ///   - recordRoute: our own header line, CRLF included; nil where there is to be none.
-    ///   - maxForwards: the new value, 0 to 255.
-    ///   - routesToDrop: how many leading Route values to remove; lines that this empties go, too.
-    ///   - appendRoute: a Route value to put behind the others (strict routing, §16.6 step 6).
-    ///   - receivedParameter: the request's source, for the top Via; nil to leave that alone.
+    ///   - appendRoute: Route values to put behind the others (a Path, or strict routing, §16.6 step 6).
     package static func write(
         message: borrowing Message, requestURI: Span<UInt8>?, via: Span<UInt8>, recordRoute: Span<UInt8>?,
-        maxForwards: Int, routesToDrop: Int, appendRoute: Span<UInt8>?, receivedParameter: SocketAddress?,
-        to writer: inout ByteWriter
+        appendRoute: Span<UInt8>?, _ edits: Edits, to writer: inout ByteWriter
     ) {
         let bytes = message.bytes
         let index = message.index
@@ -32,15 +45,30 @@ package enum ForwardedRequest {
         if let requestURI { writer.append(requestURI) } else { writer.append(bytes.slice(index.requestURI)) }
         writer.append(" SIP/2.0\r\n")
 
-        var routes = RouteRemoval(message, count: routesToDrop)
         var pending = PendingEdits()
+        var removed = edits.routesToDrop
+        if edits.dropsLastRoute {
+            if let last = LastRoute(message, behind: removed) {
+                pending.set(.lastRoute, last.from, last.to)
+            } else {
+                removed = Int.max
+            }
+        }
+        var routes = RouteRemoval(message, count: removed)
         let firstVia = index.has(.via) ? Int(index.first(.via).line) : Int(index.headersOffset)
         pending.set(.ownVia, firstVia, firstVia)
-        if receivedParameter != nil && !index.topVia.isEmpty {
+        if edits.received != nil && !index.topVia.isEmpty {
             pending.set(.previousVia, index.topVia.whole.start, index.topVia.whole.end)
         }
         let hops = index.first(.maxForwards)
         if hops.count > 0 { pending.set(.maxForwards, hops.value.start, hops.value.end) }
+        let breadth = index.first(.maxBreadth)
+        if breadth.count > 0 && edits.maxBreadth != nil {
+            pending.set(.maxBreadth, breadth.value.start, breadth.value.end)
+        } else if edits.maxBreadth != nil {
+            let place = hops.count > 0 ? Int(hops.lineEnd) : firstVia
+            pending.set(.addedBreadth, place, place)
+        }
         if recordRoute != nil {
             let place = recordRoutePlace(message)
             pending.set(.recordRoute, place, place)
@@ -60,17 +88,25 @@ package enum ForwardedRequest {
                 writer.append(via)
                 if hops.count == 0 {
                     writer.append("Max-Forwards: ")
-                    writer.append(decimal: maxForwards)
+                    writer.append(decimal: edits.maxForwards)
                     writer.append("\r\n")
                 }
             case .previousVia:
-                if let receivedParameter {
-                    let stamp = ViaStamp(index.topVia, bytes, peer: receivedParameter)
+                if let received = edits.received {
+                    let stamp = ViaStamp(index.topVia, bytes, peer: received)
                     stamp.write(bytes, to: &writer, unfolding: false)
                 }
-            case .maxForwards: writer.append(decimal: maxForwards)
+            case .maxForwards: writer.append(decimal: edits.maxForwards)
+            case .maxBreadth: if let value = edits.maxBreadth { writer.append(decimal: value) }
+            case .addedBreadth:
+                if let value = edits.maxBreadth {
+                    writer.append("Max-Breadth: ")
+                    writer.append(decimal: value)
+                    writer.append("\r\n")
+                }
             case .recordRoute: if let recordRoute { writer.append(recordRoute) }
             case .routes: if let (from, to) = routes.next() { pending.set(.routes, from, to) }
+            case .lastRoute: break
             case .appendedRoute:
                 if let appendRoute {
                     writer.append("Route: ")
@@ -106,12 +142,13 @@ package enum ForwardedRequest {
 /// The edits that wait, at most one of a kind. Those at the same place go in the order of the kinds.
 private struct PendingEdits {
     enum Kind: Int, CaseIterable {
-        case ownVia, previousVia, recordRoute, appendedRoute, maxForwards, routes
+        case ownVia, addedBreadth, previousVia, recordRoute, appendedRoute, maxForwards, maxBreadth, routes
+        case lastRoute
     }
 
     private static var none: Int { Int.max }
-    private var starts = InlineArray<6, Int>(repeating: Int.max)
-    private var ends = InlineArray<6, Int>(repeating: Int.max)
+    private var starts = InlineArray<9, Int>(repeating: Int.max)
+    private var ends = InlineArray<9, Int>(repeating: Int.max)
 
     /// What stands at `from ..< to` is replaced.
     mutating func set(_ kind: Kind, _ from: Int, _ to: Int) {
@@ -121,7 +158,7 @@ private struct PendingEdits {
 
     mutating func takeFirst() -> (kind: Kind, from: Int, to: Int)? {
         var first = 0
-        for slot in 1..<6 where starts[slot] < starts[first] { first = slot }
+        for slot in 1..<9 where starts[slot] < starts[first] { first = slot }
         guard starts[first] != PendingEdits.none, let kind = Kind(rawValue: first) else { return nil }
         let from = starts[first]
         starts[first] = PendingEdits.none
@@ -151,5 +188,29 @@ private struct RouteRemoval: ~Escapable {
         }
         if last.next == 0 { return (Int(first.field.line), Int(first.field.lineEnd)) }
         return (first.range.start, Int(last.next))
+    }
+}
+
+/// The stretch to leave out so that the last Route value goes, its comma or its line with it; nil where no
+/// other value but `behind` leading ones would stay, which go as well.
+private struct LastRoute {
+    private(set) var from: Int
+    private(set) var to: Int
+
+    init?(_ message: borrowing Message, behind leading: Int) {
+        var values = message.values(.route)
+        var count = 0
+        var last: HeaderValue?
+        var previous: HeaderValue?
+        while let value = values.next() {
+            previous = last
+            last = value
+            count += 1
+        }
+        guard let last, count > leading + 1 else { return nil }
+        (from, to) = (Int(last.field.line), Int(last.field.lineEnd))
+        if let previous, previous.field.line == last.field.line {
+            (from, to) = (previous.range.end, last.field.value.end)
+        }
     }
 }

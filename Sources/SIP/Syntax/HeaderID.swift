@@ -3,7 +3,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     case via, from, to, callID, cseq, maxForwards, route, recordRoute, contact, expires, contentLength,
         contentType
     case proxyRequire, require, supported, timestamp, path, minExpires, retryAfter, authorization
-    case proxyAuthorization, wwwAuthenticate, proxyAuthenticate, date
+    case proxyAuthorization, wwwAuthenticate, proxyAuthenticate, date, maxBreadth
     case other
 
     /// The name as we write it; empty for `other`.
@@ -33,6 +33,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         case .wwwAuthenticate: "WWW-Authenticate"
         case .proxyAuthenticate: "Proxy-Authenticate"
         case .date: "Date"
+        case .maxBreadth: "Max-Breadth"
         case .other: ""
         }
     }
@@ -102,7 +103,9 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         }
         switch count {
         case 9: return isName("Supported") ? .supported : isName("Timestamp") ? .timestamp : .other
-        case 11: return isName("Min-Expires") ? .minExpires : isName("Retry-After") ? .retryAfter : .other
+        case 11:
+            if isName("Max-Breadth") { return .maxBreadth }
+            return isName("Min-Expires") ? .minExpires : isName("Retry-After") ? .retryAfter : .other
         case 12:
             if isName("Max-Forwards") { return .maxForwards }
             return isName("Content-Type") ? .contentType : isName("Record-Route") ? .recordRoute : .other

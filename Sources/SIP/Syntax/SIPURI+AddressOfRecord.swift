@@ -10,9 +10,19 @@ extension SIPURI {
     /// Escapes of unreserved characters are resolved. Everything else that needs one is escaped in capitals,
     /// whether it was or not, so that the form is stable: writing what was written gives the same again.
     package func writeAddressOfRecord(_ bytes: Span<UInt8>, to writer: inout ByteWriter) {
+        writeUser(bytes, to: &writer)
+        guard !host.isEmpty else { return }
+        if !user.isEmpty { writer.append(Ascii.at) }
+        for place in host.start..<host.end { writer.append(bytes[place].lowercased) }
+    }
+
+    /// The user in that form; of a tel URI the number without visual separators (RFC 3966 §5.1.1), which
+    /// mean nothing.
+    package func writeUser(_ bytes: Span<UInt8>, to writer: inout ByteWriter) {
         var characters = URICharacters(bytes, user)
         while let character = characters.next() {
             let byte = character.byte
+            if scheme == .tel && SIPURI.isVisualSeparator(byte) { continue }
             let isPlain =
                 CharacterSet.unreserved.contains(byte)
                 || (!character.isEscaped && CharacterSet.reserved.contains(byte))
@@ -24,9 +34,11 @@ extension SIPURI {
                 writer.append(SIPURI.capitalDigit(byte & 15))
             }
         }
-        guard !host.isEmpty else { return }
-        if !user.isEmpty { writer.append(Ascii.at) }
-        for place in host.start..<host.end { writer.append(bytes[place].lowercased) }
+    }
+
+    private static func isVisualSeparator(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: "-") || byte == Ascii.dot || byte == UInt8(ascii: "(")
+            || byte == UInt8(ascii: ")")
     }
 
     private static func capitalDigit(_ nibble: UInt8) -> UInt8 {

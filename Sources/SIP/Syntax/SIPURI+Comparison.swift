@@ -91,6 +91,12 @@ extension SIPURI {
             && headersAgree(a, aBytes, b, bBytes) && headersAgree(b, bBytes, a, aBytes)
     }
 
+    /// True where both are URIs, and equal.
+    package static func equal(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
+        guard let a = parse(left), let b = parse(right) else { return false }
+        return equal(a, left, b, right)
+    }
+
     /// Each parameter of `a` that `b` has too matches, and none is missing in `b` that must not be.
     private static func parametersAgree(
         _ a: SIPURI, _ aBytes: Span<UInt8>, _ b: SIPURI, _ bBytes: Span<UInt8>
