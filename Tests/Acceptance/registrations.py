@@ -233,6 +233,70 @@ def restart():
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@test("Path (RFC 3327): kept with the binding, shown, given back to a phone that knows it, there after a restart")
+def path():
+    prefix, directory = network(), tempfile.mkdtemp(prefix="sipfork-")
+    first, second = f"<sip:{prefix}30;lr>", f"\"Edge, two\" <sip:edge@{prefix}31:5070;lr>;x=1"
+
+    def shown(proxy):
+        return {contact["uri"]: contact for contact in proxy.ctl("registrations")[0]["contacts"]}
+
+    try:
+        with UA("bob", prefix + "10", (prefix + "1", 5060)) as bob:
+            other = f"sip:bob@{prefix}11"
+            with Sipfork(FAST, prefix, directory) as proxy:
+                lines = [("Path", first), ("User-Agent", "Phone/1.0 (test)"), ("Path", second)]
+                for more, wanted in (
+                        ([], []), ([("Supported", "gruu, path")], [first, second]), ([("k", "PATH")], [first, second]),
+                        ([("Require", "path")], [first, second])):
+                    answer = bob.register(headers=lines + more)
+                    equal(answer.values("Path"), wanted, f"Path of the 200 to a REGISTER with {more}")
+                    equal(answer.get("Supported"), "path", "Supported of the 200")
+                bob.register(contact=f"<{other}>")
+                contact = shown(proxy)[bob.uri]
+                equal(contact["path"], f"{first}, {second}", "path in sipforkctl registrations")
+                equal(contact["user_agent"], "Phone/1.0 (test)", "user_agent")
+                equal((shown(proxy)[other]["path"], shown(proxy)[other]["user_agent"]), (None, None), "of the other")
+                text = proxy.control("registrations").stdout
+                for word in (first, second, "Phone/1.0 (test)"):
+                    contains(text, word, "registrations for people")
+                true(stored(proxy, second), "the Path is in location.db")
+            with Sipfork(FAST, prefix, directory) as proxy:
+                equal(shown(proxy)[bob.uri]["path"], f"{first}, {second}", "path after a restart")
+                equal(shown(proxy)[bob.uri]["user_agent"], "Phone/1.0 (test)", "user_agent after a restart")
+                bob.register(headers=[("Path", first)])
+                equal(shown(proxy)[bob.uri]["path"], first, "path after a refresh by another way")
+                bob.register()
+                equal(shown(proxy)[bob.uri]["path"], None, "path after a refresh without")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@test("a bad or endless Path is refused with 400 that names it, and nothing is kept")
+def bad_path():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        for value, reason in (
+                ("sip:edge;lr", "Bad Path"), ("<sip:edge;lr", "Bad Path"), ("", "Bad Path"), ("<tel:+1>", "Bad Path"),
+                ("<sip:one;lr>, two", "Bad Path"), (", ".join(["<sip:edge.example.com;lr>"] * 90), "Path too long")):
+            equal(bob.register(headers=[("Path", value)], want=400).reason, reason, f"reason for {value[:40]!r}")
+        equal(proxy.status()["bindings"], 0, "bindings")
+
+
+@test("Require: what is unknown is refused with 420 and listed, what is known is not")
+def require():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        headers = [("Require", "outbound, path"), ("Require", "gruu")]
+        answer = bob.register(headers=headers, want=420)
+        equal(answer.values("Unsupported"), ["outbound", "gruu"], "Unsupported")
+        equal(proxy.status()["bindings"], 0, "bindings")
+        options = bob.request("OPTIONS", "sip:example.org", headers=headers)
+        bob.send(options)
+        equal(bob.answer_of(options, 420).values("Unsupported"), ["outbound", "gruu"], "Unsupported to OPTIONS")
+        options = bob.request("OPTIONS", "sip:example.org")
+        bob.send(options)
+        equal(bob.answer_of(options, 200).get("Supported"), "path", "Supported of OPTIONS")
+
+
 @test("store = \"memory\" works without a file")
 def memory_store():
     with Sipfork({**FAST, "registrar": {"store": "memory"}}) as proxy, phone(proxy) as bob:

@@ -47,27 +47,30 @@ private final class Fixture {
         defer { unsafe room.deallocate() }
         var aor = unsafe ByteWriter(unsafe: room, capacity: Registrar.longestAddressOfRecord)
         guard Registrar.writeAddressOfRecord(request, to: &aor) else { return "400 Bad To URI" }
+        let pathRoom = UnsafeMutableRawPointer.allocate(byteCount: Registrar.longestPath, alignment: 8)
+        defer { unsafe pathRoom.deallocate() }
+        var path = unsafe ByteWriter(unsafe: pathRoom, capacity: Registrar.longestPath)
+        let reason = Registrar.writePath(request, to: &path)
+        if reason != .accepted { return "\(reason.status) \(reason.text)" }
+        let register = RegisterRequest(request, path: path.written, userAgent: Span())
         let set = table.find(aor.written)
-        let outcome = Registrar.apply(request, to: set, now: now, limits: limits)
-        if outcome.isChange { write(outcome, set, request, aor.written) }
+        let outcome = Registrar.apply(register, to: set, now: now, limits: limits)
+        if outcome.isChange { write(outcome, set, register, aor.written) }
         let text = "\(outcome.status) \(outcome.reason.text)"
         return outcome.reason == .accepted && !outcome.isChange ? text + " unchanged" : text
     }
 
     private func write(
-        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>
+        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing RegisterRequest,
+        _ aor: Span<UInt8>
     ) {
         if outcome.entries.isEmpty { return writer.remove(aor) }
-        let begun = writer.begin(aor, size: 4096, bindings: outcome.entries.count)
+        let begun = writer.begin(aor, size: 16384, bindings: outcome.entries.count)
         guard var draft = begun else { preconditionFailure() }
         for entry in outcome.entries {
             switch entry {
             case .kept(let index): draft.append(set![index])
-            case .updated(let contact):
-                draft.append(
-                    BindingFields(
-                        uri: request.bytes.slice(contact.uri.whole), callID: request.callID,
-                        expiresAt: contact.expiresAt, q: contact.q, cseq: request.index.cseqNumber))
+            case .updated(let contact): draft.append(request.binding(contact))
             }
         }
         writer.publish(draft.seal())
@@ -156,6 +159,19 @@ private final class Fixture {
         ),
         (["Contact: <sip:\(String(repeating: "b", count: 2100))@1>"], "400 Contact too long"),
         (["Contact: <sip:b@1>,<sip:b@2>,<sip:b@3>,<sip:b@4>"], "403 Too many contacts"),
+        (["Contact: <sip:b@1>", "Path:"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: sip:p;lr"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:p;lr>, p2"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:p;lr>", "Path: <sip:p2"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:p;lr> p2"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <tel:+1>"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:>"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:\(String(repeating: "p", count: 2048))>"], "400 Path too long"),
+        (
+            ["Contact: <sip:b@1>"]
+                + Array(repeating: "Path: <sip:\(String(repeating: "p", count: 200))>", count: 10),
+            "400 Path too long"
+        ),
     ])
     func refused(lines: [String], answer: String) throws {
         let fixture = try Fixture()
@@ -233,6 +249,20 @@ private final class Fixture {
         #expect(fixture.register(["Contact: *", "Expires: 0"], cseq: 6) == "200 OK")
         #expect(fixture.register(["Contact: *", "Expires: 0"], cseq: 6) == "200 OK unchanged")
         #expect(fixture.table.recordCount == 0)
+    }
+
+    /// Another way to the phone is no replay, even if the request calls itself one.
+    @Test func pathIsPartOfAReplay() throws {
+        let fixture = try Fixture()
+        let contact = "Contact: <sip:b@1>"
+        #expect(fixture.register([contact, "Path: <sip:p;lr>, <sip:q;lr>"], cseq: 5) == "200 OK")
+        // Lines or commas: the same.
+        #expect(
+            fixture.register([contact, "Path: <sip:p;lr>", "Path: <sip:q;lr>"], cseq: 5) == "200 OK unchanged"
+        )
+        #expect(fixture.register([contact, "Path: <sip:p;lr>"], cseq: 5) == "500 CSeq out of order")
+        #expect(fixture.register([contact], cseq: 5) == "500 CSeq out of order")
+        #expect(fixture.register([contact, "Path: <sip:p;lr>"], cseq: 6) == "200 OK")
     }
 
     @Test func expiredBindingsDoNotExist() throws {

@@ -67,8 +67,19 @@ extension WorkerProcess {
         respondLocally(cell, request, status: mail.status, reason: reason, header: header.written)
     }
 
-    /// §10.3 step 8: every current binding, with its remaining time.
+    /// §10.3 step 8: every current binding, with its remaining time. And the Path back to a phone that knows
+    /// what that is (RFC 3327 §5.3).
     private func writeBindings(_ request: Message, to writer: inout ByteWriter) {
+        writer.append("Supported: ")
+        writer.append(OptionTags.supported)
+        writer.append("\r\n")
+        if request.index.has(.path)
+            && (request.lists("path", in: .supported) || request.lists("path", in: .require))
+        {
+            writer.append("Path: ")
+            _ = Registrar.writePath(request, to: &writer)
+            writer.append("\r\n")
+        }
         guard let to = NameAddress.parse(request.bytes, request.index.first(.to).value),
             let uri = SIPURI.parse(request.bytes, to.uri)
         else { return }

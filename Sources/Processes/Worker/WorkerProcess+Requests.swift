@@ -215,17 +215,24 @@ extension WorkerProcess {
 
     /// Requests to the proxy itself: REGISTER for the registrar, OPTIONS (§11); nothing else lives here.
     private mutating func serve(_ cell: UInt32, _ message: Message, _ routing: RequestRouting) {
-        // §8.2.2.3, §10.3 step 2: here we are the server, and know no option tag.
-        if message.index.has(.require) && (message.method == .register || message.method == .options) {
-            respondLocally(cell, message, status: 420)
-            return
+        // §8.2.2.3, §10.3 step 2: here we are the server.
+        if message.method == .register || message.method == .options {
+            var unsupported = line
+            if OptionTags.writeUnsupported(message, to: &unsupported) {
+                respondLocally(cell, message, status: 420, reason: nil, header: unsupported.written)
+                return
+            }
         }
         switch message.method {
         case .register: passToLocator(cell, message)
         case .options:
             respondLocally(
                 cell, message, status: 200,
-                extra: "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r\nAccept: application/sdp\r\n")
+                extra: """
+                    Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r
+                    Accept: application/sdp\r
+                    Supported: path\r\n
+                    """)
         default: respondLocally(cell, message, status: 404)
         }
     }

@@ -59,17 +59,17 @@ package struct RegisterOutcome {
 ///                             new          added
 ///     a lower CSeq of the same Call-ID     500, nothing changes
 ///
-/// Ours beyond the text: the same Call-ID, CSeq and contact again is a replay (the answer was lost with a
-/// process) and changes nothing; of equal contacts in one request the last counts; too many contacts are
+/// Ours beyond the text: the same Call-ID, CSeq, Path and contact again is a replay (the answer was lost with
+/// a process) and changes nothing; of equal contacts in one request the last counts; too many contacts are
 /// refused with 403. Bindings that have expired do not exist; they are dropped whenever the record is
 /// written.
 package enum Registrar {
     /// - Parameters: request: complete; set: the bindings now, nil for none; now: seconds since 1970.
     package static func apply(
-        _ request: borrowing Message, to set: BindingSet?, now: UInt64, limits: RegistrarLimits
+        _ request: borrowing RegisterRequest, to set: BindingSet?, now: UInt64, limits: RegistrarLimits
     ) -> RegisterOutcome {
         let requested: RequestedContacts
-        switch RequestedContacts.parse(request, limits: limits) {
+        switch RequestedContacts.parse(request.message, limits: limits) {
         case .failure(let reason): return RegisterOutcome(reason)
         case .success(let contacts): requested = contacts
         }
@@ -81,9 +81,9 @@ package enum Registrar {
         var update = Update(set, now: now)
         let reason =
             requested.isWildcard
-            ? update.removeAll(request) : update.apply(requested.contacts, request, now: now)
+            ? update.removeAll(request.message) : update.apply(requested.contacts, request, now: now)
         guard reason == .accepted else { return RegisterOutcome(reason) }
-        return update.outcome(request, limits: limits)
+        return update.outcome(request.message, limits: limits)
     }
 }
 
@@ -122,8 +122,9 @@ private struct Update {
 
     /// Step 7, for each contact.
     mutating func apply(
-        _ contacts: [RequestedContact], _ request: borrowing Message, now: UInt64
+        _ contacts: [RequestedContact], _ register: borrowing RegisterRequest, now: UInt64
     ) -> RegisterReason {
+        let request = register.message
         for contact in contacts {
             // An equal one earlier in this request gives way.
             updated.removeAll { SIPURI.equal($0.uri, request.bytes, contact.uri, request.bytes) }
@@ -140,6 +141,7 @@ private struct Update {
                             request.index.cseqNumber == binding.cseq && contact.q == binding.q
                             && contact.expires > 0
                             && isSame(binding.uri, request.bytes.slice(contact.uri.whole))
+                            && isSame(binding.path, register.path)
                         if !isReplay { return .outOfOrder }
                         break
                     }

@@ -4,6 +4,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         contentType
     case proxyRequire, require, supported, timestamp, path, minExpires, retryAfter, authorization
     case proxyAuthorization, wwwAuthenticate, proxyAuthenticate, date
+    case userAgent
     case other
 
     /// The name as we write it; empty for `other`.
@@ -33,6 +34,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         case .wwwAuthenticate: "WWW-Authenticate"
         case .proxyAuthenticate: "Proxy-Authenticate"
         case .date: "Date"
+        case .userAgent: "User-Agent"
         case .other: ""
         }
     }
@@ -102,6 +104,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         }
         switch count {
         case 9: return isName("Supported") ? .supported : isName("Timestamp") ? .timestamp : .other
+        case 10: return isName("User-Agent") ? .userAgent : .other
         case 11: return isName("Min-Expires") ? .minExpires : isName("Retry-After") ? .retryAfter : .other
         case 12:
             if isName("Max-Forwards") { return .maxForwards }
