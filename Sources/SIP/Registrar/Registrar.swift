@@ -59,10 +59,13 @@ package struct RegisterOutcome {
 ///                             new          added
 ///     a lower CSeq of the same Call-ID     500, nothing changes
 ///
-/// Ours beyond the text: the same Call-ID, CSeq, Path and contact again is a replay (the answer was lost with
-/// a process) and changes nothing; of equal contacts in one request the last counts; too many contacts are
-/// refused with 403. Bindings that have expired do not exist; they are dropped whenever the record is
+/// Ours beyond the text: the same Call-ID, CSeq, Path and contacts again are a replay (the answer was lost
+/// with a process) and change nothing; of equal contacts in one request the last counts; too many contacts
+/// are refused with 403. Bindings that have expired do not exist; they are dropped whenever the record is
 /// written.
+///
+/// All domains of the server are one to the registrar: an address of record of one of them is valid for a
+/// Request-URI of another, or of a listening address, for phones name the one or the other as registrar.
 package enum Registrar {
     /// - Parameters: request: complete; set: the bindings now, nil for none; now: seconds since 1970.
     package static func apply(
@@ -125,9 +128,12 @@ private struct Update {
         _ contacts: [RequestedContact], _ register: borrowing RegisterRequest, now: UInt64
     ) -> RegisterReason {
         let request = register.message
-        for contact in contacts {
-            // An equal one earlier in this request gives way.
-            updated.removeAll { SIPURI.equal($0.uri, request.bytes, contact.uri, request.bytes) }
+        var isReplayed = false
+        for (position, contact) in contacts.enumerated() {
+            let isRepeated = contacts[(position + 1)...].contains {
+                SIPURI.equal($0.uri, request.bytes, contact.uri, request.bytes)
+            }
+            if isRepeated { continue }
             var added = contact
             added.expiresAt = now &+ contact.expires
             var isReplay = false
@@ -143,6 +149,7 @@ private struct Update {
                             && isSame(binding.uri, request.bytes.slice(contact.uri.whole))
                             && isSame(binding.path, register.path)
                         if !isReplay { return .outOfOrder }
+                        isReplayed = true
                         break
                     }
                     // Go on: equality is not transitive, and a second equal binding would ring twice.
@@ -154,7 +161,8 @@ private struct Update {
             updated.append(added)
             isChange = true
         }
-        return .accepted
+        // Part of it was there and part was not: another request that calls itself the same.
+        return isReplayed && isChange ? .outOfOrder : .accepted
     }
 
     func outcome(_ request: borrowing Message, limits: RegistrarLimits) -> RegisterOutcome {
