@@ -5,7 +5,7 @@ import re
 COMPACT = {
     "v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type",
     "k": "supported", "s": "subject", "e": "content-encoding"}
-LISTS = {"via", "route", "record-route", "contact", "www-authenticate", "proxy-authenticate", "unsupported"}
+LISTS = {"via", "route", "record-route", "contact", "www-authenticate", "proxy-authenticate", "unsupported", "path"}
 
 
 def full_name(name):

@@ -1,16 +1,16 @@
-"""The registrar (RFC 3261 §10) and what stands behind it: SQLite, the locator's death, the restart of the service."""
+"""The registrar: the rules of RFC 3261 §10.3 and RFC 3327 §5.3."""
 
 import contextlib
+import email.utils
 import os
 import shutil
-import signal
 import sqlite3
 import tempfile
 import time
 
 from harness import FAST_TIMERS, Sipfork, network
 from message import parameter, uri_of
-from peers import establish, hang_up, one_callee
+from peers import establish, hang_up
 from testing import contains, equal, test, true
 from ua import UA
 from waiting import eventually
@@ -39,12 +39,6 @@ def stored(proxy, text):
 
 def phone(proxy, name="bob", number=10):
     return UA(name, f"{proxy.prefix}{number}", proxy.address)
-
-
-def calls_reach(proxy, callee):
-    """A call to the callee's address of record goes through and is hung up."""
-    with UA("alice", proxy.prefix + "2", proxy.address) as alice:
-        hang_up(*establish(alice, callee, callee.name))
 
 
 @test("several contacts, a query, and the 200 lists all that are there")
@@ -100,6 +94,87 @@ def comparison():
         bob.register(contact="<sip:bob@Host.Example.COM:5062;transport=UDP>")
         equal(len(bindings(bob.register(contact="<sip:%62ob@host.example.com:5062;Transport=udp>"))), 1, "bindings")
         equal(len(bindings(bob.register(contact="<sip:bob@host.example.com;transport=udp>"))), 2, "another port")
+
+
+@test("contacts are compared as URIs: order and case of parameters, brackets or not, several lines")
+def comparison_of_parameters():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        first = f"sip:bob@{proxy.prefix}20:5062"
+        bob.register(contact=f"<{first};transport=udp;maddr={proxy.prefix}20>")
+        again = f"{first};MADDR={proxy.prefix}20;ob;Transport=UDP"
+        granted = bindings(bob.register(contact=f"\"B\" <{again}>;q=0.4;EXPIRES=300", expires=1000))
+        equal(list(granted), [again], "bindings, in the last spelling")
+        true(290 <= granted[again] <= 300, f"the parameter beats the header: {granted}")
+        lines = [("Contact", f"{first};expires=90;q=0.1"), ("m", f"<{first};lr>;expires=80, <{first};transport=udp>")]
+        granted = bindings(bob.register(contact="", headers=lines))
+        # The second is equal to the first (lr counts where both have it) and later; without maddr is another.
+        equal(set(granted), {again, f"{first};lr", f"{first};transport=udp"}, "bindings")
+        true(70 <= granted[f"{first};lr"] <= 80, f"the last of equal ones counts: {granted}")
+
+
+@test("the To of a REGISTER: foreign domains get 404, no SIP URI 400; port, escapes, sips: name the same user")
+def address_of_record():
+    settings = {"server": {"domains": ["example.org", "example.net"]}, **FAST}
+    with Sipfork(settings) as proxy, phone(proxy) as bob:
+
+        def register(to, want, uri="sip:example.org", cseq=1):
+            request = bob.request(
+                "REGISTER", uri, to=to, contact=False, cseq=cseq, headers=[("Contact", f"<{bob.uri}>")])
+            return bob.answer_of(bob.send(request), want)
+
+        here = proxy.prefix + "1"
+        for to, want in (
+                ("<sip:bob@example.com>", 404), ("<sip:bob@example.org.example.com>", 404),
+                ("<sip:bob@example.org:9999>", 404), (f"<sip:bob@{proxy.prefix}2>", 404), ("<sips:bob@a.example>", 404),
+                ("<tel:+12015550123>", 400), ("isbn:2983792873", 400), ("<http://example.org/bob>", 400)):
+            answer = register(to, want)
+            if want == 400:
+                equal(answer.reason, "Bad To URI", f"reason for {to}")
+        equal(proxy.status()["bindings"], 0, "bindings after what was refused")
+        for to in (
+                "sip:bob@example.org", "<sip:bob@EXAMPLE.ORG>", "<sip:%62ob@example.org;user=phone>",
+                "<sip:bob@example.org:5060>", "\"Bob, B\" <sips:bob@example.org>;x=y", "<sip:bob:pw@example.org>"):
+            equal(set(bindings(register(to, 200))), {bob.uri}, f"bindings of {to}")
+        equal([row["aor"] for row in proxy.ctl("registrations")], ["bob@example.org"], "addresses of record")
+        # Whichever of our names the Request-URI has.
+        for uri in (f"sip:{here}", "sip:example.net", "sip:example.org:5060"):
+            register("<sip:ann@example.net>", 200, uri)
+        register(f"<sip:eve@{here}>", 200)
+        equal(
+            [row["aor"] for row in proxy.ctl("registrations")],
+            ["ann@example.net", "bob@example.org", f"eve@{here}"], "addresses of record")
+        equal({row["contacts"][0]["uri"] for row in proxy.ctl("registrations")}, {bob.uri}, "contacts")
+
+
+@test("the answer to a REGISTER: Date in a 200, no Record-Route, no Path of others; a 405 says what to send")
+def answer_header():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        answer = bob.register(headers=[("Record-Route", "<sip:strange.example.com;lr>")])
+        equal(answer.values("Record-Route"), [], "Record-Route")
+        equal(answer.values("Path"), [], "Path")
+        shift = abs(email.utils.parsedate_to_datetime(answer.get("Date")).timestamp() - time.time())
+        true(shift < 30, f"Date {answer.get('Date')} is now")
+    with Sipfork({**FAST, "registrar": {"enabled": False}}) as proxy, phone(proxy) as bob:
+        allowed = bob.register(want=405).get("Allow")
+        true("INVITE" in allowed and "REGISTER" not in allowed, f"Allow: {allowed}")
+
+
+@test("all bindings of a REGISTER or none: one bad contact, one too brief, one out of order")
+def all_or_none():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        first, second, third = (f"sip:bob@{proxy.prefix}{n}:5062" for n in (20, 21, 22))
+        bob.register(contact=f"<{first}>, <{second}>", call_id="all@test", cseq=5)
+        for contact, cseq, want in (
+                (f"<{third}>, <{first}>;expires=59", 6, 423), (f"<{third}>, <{first}>;q=2", 6, 400),
+                (f"<{third}>, <sip:>", 6, 400), (f"<{third}>, <{first}", 6, 400), (f"<{third}>, <{first}>", 4, 500),
+                (f"<{first}>;expires=0, <{second}>;q=0.3", 5, 500), (f"<{first}>;expires=0, *", 6, 400)):
+            bob.register(contact=contact, call_id="all@test", cseq=cseq, want=want)
+            equal(set(bindings(bob.register(contact="", expires=None))), {first, second}, f"bindings after {contact}")
+        bob.register(contact="*", expires=0, call_id="all@test", cseq=5, want=500)
+        bob.register(contact=f"<{second}>", call_id="other@test", cseq=1)
+        bob.register(contact="*", expires=0, call_id="all@test", cseq=5, want=500)
+        equal(set(bindings(bob.register(contact="", expires=None))), {first, second}, "bindings after refused *")
+        equal(bindings(bob.register(contact="*", expires=0, call_id="all@test", cseq=6)), {}, "bindings after *")
 
 
 @test("too brief is refused with 423 and Min-Expires")
@@ -168,74 +243,65 @@ def too_many():
         equal(len(bindings(bob.register(contact="", expires=None))), 3, "bindings")
 
 
-@test("the row is in location.db before the 200 arrives", limit=30)
-def durable():
-    with Sipfork(FAST) as proxy, phone(proxy) as bob:
-        for number in range(20):
-            uri = f"sip:bob@{proxy.prefix}{20 + number}:5062"
-            bob.register(contact=f"<{uri}>;expires=600", user=f"user{number}")
-            true(stored(proxy, uri), f"{uri} is in location.db when its 200 is there")
-
-
-@test("kill -9 of the locator: registrations are there, calls go through, a new REGISTER works")
-def locator_killed():
-    with Sipfork(FAST) as proxy, one_callee(proxy) as (alice, (bob,)):
-        for _ in range(3):
-            old = proxy.named("locator")
-            os.kill(old, signal.SIGKILL)
-            hang_up(*establish(alice, bob))
-            proxy.replaced("locator", old)
-            equal(len(proxy.ctl("registrations")), 1, "addresses of record in sipforkctl registrations")
-            equal(set(bindings(bob.register(contact="", expires=None))), {bob.uri}, "bindings in a query")
-            bob.register(expires=1000)
-        alice.register()
-        equal(proxy.status()["bindings"], 2, "bindings in status")
-
-
-@test("a REGISTER that the killed locator had not read is answered by its successor")
-def register_during_death():
-    with Sipfork(FAST) as proxy, phone(proxy) as bob:
-        old = proxy.named("locator")
-        os.kill(old, signal.SIGSTOP)
-        request = bob.request(
-            "REGISTER", "sip:example.org", to=f"<{bob.aor}>", contact=False,
-            headers=[("Contact", f"<{bob.uri}>;expires=600")])
-        bob.send(request)
-        bob.silent(0.2, ignore=(100,))
-        os.kill(old, signal.SIGKILL)
-        equal(set(bindings(bob.answer_of(request, 200, 5))), {bob.uri}, "bindings")
-        true(stored(proxy, bob.uri), "the row is in location.db")
-
-
-@test("registrations are there after a restart of the service, with the time they had left; q and order too")
-def restart():
+@test("Path (RFC 3327): kept with the binding, shown, given back to a phone that knows it, there after a restart")
+def path():
     prefix, directory = network(), tempfile.mkdtemp(prefix="sipfork-")
+    first, second = f"<sip:{prefix}30;lr>", f"\"Edge, two\" <sip:edge@{prefix}31:5070;lr>;x=1"
+
+    def shown(proxy):
+        return {contact["uri"]: contact for contact in proxy.ctl("registrations")[0]["contacts"]}
+
     try:
         with UA("bob", prefix + "10", (prefix + "1", 5060)) as bob:
+            other = f"sip:bob@{prefix}11"
             with Sipfork(FAST, prefix, directory) as proxy:
-                bob.register(contact=f"<{bob.uri}>;expires=600;q=0.7")
-                equal(proxy.status()["bindings"], 1, "bindings before")
-                first = proxy.process.pid
+                lines = [("Path", first), ("User-Agent", "Phone/1.0 (test)"), ("Path", second)]
+                for more, wanted in (
+                        ([], []), ([("Supported", "gruu, path")], [first, second]), ([("k", "PATH")], [first, second]),
+                        ([("Require", "path")], [first, second])):
+                    answer = bob.register(headers=lines + more)
+                    equal(answer.values("Path"), wanted, f"Path of the 200 to a REGISTER with {more}")
+                    equal(answer.get("Supported"), "path", "Supported of the 200")
+                bob.register(contact=f"<{other}>")
+                contact = shown(proxy)[bob.uri]
+                equal(contact["path"], f"{first}, {second}", "path in sipforkctl registrations")
+                equal(contact["user_agent"], "Phone/1.0 (test)", "user_agent")
+                equal((shown(proxy)[other]["path"], shown(proxy)[other]["user_agent"]), (None, None), "of the other")
+                text = proxy.control("registrations").stdout
+                for word in (first, second, "Phone/1.0 (test)"):
+                    contains(text, word, "registrations for people")
+                true(stored(proxy, second), "the Path is in location.db")
             with Sipfork(FAST, prefix, directory) as proxy:
-                true(proxy.process.pid != first, "another process")
-                rows = proxy.ctl("registrations")
-                equal([contact["uri"] for contact in rows[0]["contacts"]], [bob.uri], "contacts after the restart")
-                equal(float(rows[0]["contacts"][0]["q"]), 0.7, "q after the restart")
-                calls_reach(proxy, bob)
-                seconds = bindings(bob.register(contact="", expires=None))[bob.uri]
-                true(580 <= seconds <= 600, f"seconds left: {seconds}")
-                proxy.kill()
-                proxy.checks_stop = False
-            with Sipfork(FAST, prefix, directory) as proxy:
-                equal(proxy.status()["bindings"], 1, "bindings after kill -9 of the master and a start")
-                calls_reach(proxy, bob)
+                equal(shown(proxy)[bob.uri]["path"], f"{first}, {second}", "path after a restart")
+                equal(shown(proxy)[bob.uri]["user_agent"], "Phone/1.0 (test)", "user_agent after a restart")
+                bob.register(headers=[("Path", first)])
+                equal(shown(proxy)[bob.uri]["path"], first, "path after a refresh by another way")
+                bob.register()
+                equal(shown(proxy)[bob.uri]["path"], None, "path after a refresh without")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@test("store = \"memory\" works without a file")
-def memory_store():
-    with Sipfork({**FAST, "registrar": {"store": "memory"}}) as proxy, phone(proxy) as bob:
-        bob.register()
-        calls_reach(proxy, bob)
-        true(not os.path.exists(os.path.join(proxy.state_directory, "location.db")), "no location.db")
+@test("a bad or endless Path is refused with 400 that names it, and nothing is kept")
+def bad_path():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        for value, reason in (
+                ("sip:edge;lr", "Bad Path"), ("<sip:edge;lr", "Bad Path"), ("", "Bad Path"), ("<tel:+1>", "Bad Path"),
+                ("<sip:one;lr>, two", "Bad Path"), (", ".join(["<sip:edge.example.com;lr>"] * 90), "Path too long")):
+            equal(bob.register(headers=[("Path", value)], want=400).reason, reason, f"reason for {value[:40]!r}")
+        equal(proxy.status()["bindings"], 0, "bindings")
+
+
+@test("Require: what is unknown is refused with 420 and listed, what is known is not")
+def require():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        headers = [("Require", "outbound, path"), ("Require", "gruu")]
+        answer = bob.register(headers=headers, want=420)
+        equal(answer.values("Unsupported"), ["outbound", "gruu"], "Unsupported")
+        equal(proxy.status()["bindings"], 0, "bindings")
+        options = bob.request("OPTIONS", "sip:example.org", headers=headers)
+        bob.send(options)
+        equal(bob.answer_of(options, 420).values("Unsupported"), ["outbound", "gruu"], "Unsupported to OPTIONS")
+        options = bob.request("OPTIONS", "sip:example.org")
+        bob.send(options)
+        equal(bob.answer_of(options, 200).get("Supported"), "path", "Supported of OPTIONS")

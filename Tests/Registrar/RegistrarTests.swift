@@ -1,93 +1,11 @@
 import Platform
-import SharedMemory
 import SharedState
-import Syntax
 import Testing
 
 @testable import Registrar
 
-/// A location table, and the registrar's rules applied to it as the locator does.
-private final class Fixture {
-    let arena: Arena
-    let table: LocationTable
-    let writer: LocationWriter
-    var limits = RegistrarTests.limits
-
-    init() throws {
-        var planner = LayoutPlanner()
-        let turnAt = planner.placeRegion(Turn.bytes)
-        let processesAt = planner.placeRegion(ProcessTable.bytes)
-        let tableAt = planner.placeRegion(LocationTable.bytes(capacity: 64))
-        arena = try Arena(name: "registrar", size: planner.placeRegion(0))
-        table = LocationTable(memory: arena.memory, at: tableAt, capacity: 64)
-        var writer = LocationWriter(
-            table: table, undo: Turn(memory: arena.memory, at: turnAt).undo,
-            processes: ProcessTable(memory: arena.memory, at: processesAt), workers: 2)
-        _ = writer.isSettled()
-        self.writer = writer
-    }
-
-    /// Sends a REGISTER for bob with these header lines; the status and the reason, "unchanged" behind it
-    /// where the record stays as it is.
-    func register(
-        _ lines: [String], callID: String = "a@h", cseq: UInt32 = 1, now: UInt64 = 1000,
-        to: String = "<sip:bob@h>"
-    ) -> String {
-        let bytes = Array(
-            ([
-                "REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:bob@h>;tag=1",
-                "To: \(to)",
-                "Call-ID: \(callID)", "CSeq: \(cseq) REGISTER",
-            ] + lines + ["", ""]).joined(separator: "\r\n").utf8)
-        var index = MessageIndex()
-        let result = Scanner.scan(bytes.span, into: &index)
-        guard result == .complete else { return "\(result)" }
-        let request = Message(bytes.span, index)
-        let room = UnsafeMutableRawPointer.allocate(byteCount: Registrar.longestAddressOfRecord, alignment: 8)
-        defer { unsafe room.deallocate() }
-        var aor = unsafe ByteWriter(unsafe: room, capacity: Registrar.longestAddressOfRecord)
-        guard Registrar.writeAddressOfRecord(request, to: &aor) else { return "400 Bad To URI" }
-        let set = table.find(aor.written)
-        let outcome = Registrar.apply(request, to: set, now: now, limits: limits)
-        if outcome.isChange { write(outcome, set, request, aor.written) }
-        let text = "\(outcome.status) \(outcome.reason.text)"
-        return outcome.reason == .accepted && !outcome.isChange ? text + " unchanged" : text
-    }
-
-    private func write(
-        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>
-    ) {
-        if outcome.entries.isEmpty { return writer.remove(aor) }
-        let begun = writer.begin(aor, size: 4096, bindings: outcome.entries.count)
-        guard var draft = begun else { preconditionFailure() }
-        for entry in outcome.entries {
-            switch entry {
-            case .kept(let index): draft.append(set![index])
-            case .updated(let contact):
-                draft.append(
-                    BindingFields(
-                        uri: request.bytes.slice(contact.uri.whole), callID: request.callID,
-                        expiresAt: contact.expiresAt, q: contact.q, cseq: request.index.cseqNumber))
-            }
-        }
-        writer.publish(draft.seal())
-    }
-
-    /// What a 200 lists for bob.
-    func contacts(now: UInt64 = 1000, aor: String = "bob@h") -> [String] {
-        let name = Array(aor.utf8)
-        guard let set = table.find(name.span) else { return [] }
-        let room = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 8)
-        defer { unsafe room.deallocate() }
-        var writer = unsafe ByteWriter(unsafe: room, capacity: 4096)
-        RegisterAnswer.writeContacts(set: set, now: now, to: &writer)
-        let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: room, count: writer.count))
-        return String(decoding: bytes, as: UTF8.self).split(separator: "\r\n").map(String.init)
-    }
-}
-
 @Suite struct RegistrarTests {
-    fileprivate static let limits = RegistrarLimits(
+    static let limits = RegistrarLimits(
         minExpires: 60, defaultExpires: 3600, maxExpires: 7200, maxContacts: 3)
 
     @Test func registersSeveralContacts() throws {
@@ -104,6 +22,28 @@ private final class Fixture {
                 "Contact: <sip:bob@3>;expires=299;q=0",
             ])
         #expect(fixture.contacts(now: 1200) == ["Contact: <sip:bob@3>;expires=100;q=0"])
+    }
+
+    /// §20.10: without brackets the parameters are the header's; only those of the URI are part of it.
+    @Test func parametersOfHeaderAndURI() throws {
+        let fixture = try Fixture()
+        #expect(
+            fixture.register([
+                "Contact: sip:b@1;unknown;expires=100;q=0.5",
+                "Contact: <sip:b@2;unknown?Route=%3Csip:p%3E>;unknown",
+            ]) == "200 OK")
+        #expect(
+            fixture.contacts() == [
+                "Contact: <sip:b@1>;expires=100;q=0.5",
+                "Contact: <sip:b@2;unknown?Route=%3Csip:p%3E>;expires=3600",
+            ])
+        // Any scheme may be a contact (§10.2.1).
+        #expect(
+            fixture.register(["Contact: <mailto:b@1>, <tel:+1;ext=2>, <sips:b@3>"], callID: "other")
+                == "403 Too many contacts")
+        #expect(fixture.register(["Contact: *", "Expires: 0"], cseq: 2) == "200 OK")
+        #expect(fixture.register(["Contact: <mailto:b@1>, <tel:+1;ext=2>, <sips:b@3>"]) == "200 OK")
+        #expect(fixture.contacts().count == 3)
     }
 
     @Test func queryChangesNothing() throws {
@@ -156,12 +96,48 @@ private final class Fixture {
         ),
         (["Contact: <sip:\(String(repeating: "b", count: 2100))@1>"], "400 Contact too long"),
         (["Contact: <sip:b@1>,<sip:b@2>,<sip:b@3>,<sip:b@4>"], "403 Too many contacts"),
+        (["Contact: <sip:b@1>", "Path:"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: sip:p;lr"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:p;lr>, p2"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:p;lr>", "Path: <sip:p2"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:p;lr> p2"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <tel:+1>"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:>"], "400 Bad Path"),
+        (["Contact: <sip:b@1>", "Path: <sip:\(String(repeating: "p", count: 2048))>"], "400 Path too long"),
+        (
+            ["Contact: <sip:b@1>"]
+                + Array(repeating: "Path: <sip:\(String(repeating: "p", count: 200))>", count: 10),
+            "400 Path too long"
+        ),
     ])
     func refused(lines: [String], answer: String) throws {
         let fixture = try Fixture()
         #expect(fixture.register(["Contact: <sip:here@h>"], callID: "first") == "200 OK")
         #expect(fixture.register(lines) == answer)
         #expect(fixture.contacts() == ["Contact: <sip:here@h>;expires=3600"])
+    }
+
+    /// §10.3 step 5; port, password, parameters and escapes do not make another address, nor does sips:.
+    @Test(arguments: [
+        "sip:bob@h", "sip:bob@h;tag=9", "<sip:bob@h>", "\"B, o\" <sip:bob@h>", "<SIP:bob@H>",
+        "<sip:%62o%62@h>",
+        "<sip:bob@h:5060>", "<sip:bob:secret@h;user=phone>", "<sips:bob@h:5061;x=y>",
+    ])
+    func oneAddressOfRecord(to: String) throws {
+        let fixture = try Fixture()
+        #expect(fixture.register(["Contact: <sip:b@1>"]) == "200 OK")
+        #expect(fixture.register(["Contact: <sip:b@2>"], cseq: 2, to: to) == "200 OK")
+        #expect(fixture.contacts().count == 2)
+        #expect(fixture.register(["Contact: *", "Expires: 0"], cseq: 3, to: to) == "200 OK")
+        #expect(fixture.table.recordCount == 0)
+    }
+
+    @Test(arguments: ["<sip:Bob@h>", "<sip:bob%40@h>", "<sip:bob@h.h>", "<sip:h>"])
+    func otherAddressesOfRecord(to: String) throws {
+        let fixture = try Fixture()
+        #expect(fixture.register(["Contact: <sip:b@1>"]) == "200 OK")
+        #expect(fixture.register(["Contact: <sip:b@2>"], to: to) == "200 OK")
+        #expect(fixture.contacts() == ["Contact: <sip:b@1>;expires=3600"])
     }
 
     @Test func addressOfRecord() throws {
@@ -235,6 +211,47 @@ private final class Fixture {
         #expect(fixture.table.recordCount == 0)
     }
 
+    /// Part of it is a replay and part is not: no replay, and its CSeq is not higher.
+    @Test func halfAReplayIsNone() throws {
+        let fixture = try Fixture()
+        #expect(fixture.register(["Contact: <sip:b@1>, <sip:b@2>;expires=0"], cseq: 5) == "200 OK")
+        #expect(fixture.register(["Contact: <sip:b@1>, <sip:b@3>"], cseq: 5) == "500 CSeq out of order")
+        #expect(
+            fixture.register(["Contact: <sip:b@1>, <sip:b@2>;expires=0"], cseq: 5) == "200 OK unchanged")
+        // Somebody else has registered meanwhile what the request removed.
+        #expect(fixture.register(["Contact: <sip:b@2>"], callID: "other") == "200 OK")
+        #expect(
+            fixture.register(["Contact: <sip:b@1>, <sip:b@2>;expires=0"], cseq: 5) == "500 CSeq out of order")
+        #expect(fixture.contacts().count == 2)
+    }
+
+    /// One contact in two spellings, the last of which counts: again, it is a replay all the same.
+    @Test func replayOfEqualContacts() throws {
+        let fixture = try Fixture()
+        let twice = ["Contact: <sip:b@h>;expires=100, <sip:b@H>;expires=200"]
+        #expect(fixture.register(twice, cseq: 5) == "200 OK")
+        #expect(fixture.register(twice, cseq: 5) == "200 OK unchanged")
+        #expect(fixture.contacts() == ["Contact: <sip:b@H>;expires=200"])
+        let removed = ["Contact: <sip:b@H>;expires=0, <sip:b@h>;expires=300"]
+        #expect(fixture.register(removed, cseq: 6) == "200 OK")
+        #expect(fixture.register(removed, cseq: 6) == "200 OK unchanged")
+        #expect(fixture.contacts() == ["Contact: <sip:b@h>;expires=300"])
+    }
+
+    /// Another way to the phone is no replay, even if the request calls itself one.
+    @Test func pathIsPartOfAReplay() throws {
+        let fixture = try Fixture()
+        let contact = "Contact: <sip:b@1>"
+        #expect(fixture.register([contact, "Path: <sip:p;lr>, <sip:q;lr>"], cseq: 5) == "200 OK")
+        // Lines or commas: the same.
+        #expect(
+            fixture.register([contact, "Path: <sip:p;lr>", "Path: <sip:q;lr>"], cseq: 5) == "200 OK unchanged"
+        )
+        #expect(fixture.register([contact, "Path: <sip:p;lr>"], cseq: 5) == "500 CSeq out of order")
+        #expect(fixture.register([contact], cseq: 5) == "500 CSeq out of order")
+        #expect(fixture.register([contact, "Path: <sip:p;lr>"], cseq: 6) == "200 OK")
+    }
+
     @Test func expiredBindingsDoNotExist() throws {
         let fixture = try Fixture()
         #expect(
@@ -267,6 +284,22 @@ private final class Fixture {
             #expect((200...599).contains(reason.status) && reason.text.utf8CodeUnitCount > 0)
         }
         #expect(RegisterReason(code: 200) == .requestGone)
+    }
+
+    @Test(
+        arguments: [
+            (0, "Thu, 01 Jan 1970 00:00:00"), (951_782_399, "Mon, 28 Feb 2000 23:59:59"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00"), (951_868_800, "Wed, 01 Mar 2000 00:00:00"),
+            (1_289_690_940, "Sat, 13 Nov 2010 23:29:00"), (1_735_689_599, "Tue, 31 Dec 2024 23:59:59"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00"), (4_107_456_000, "Sun, 28 Feb 2100 00:00:00"),
+        ] as [(UInt64, String)])
+    func date(seconds: UInt64, text: String) {
+        let room = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
+        defer { unsafe room.deallocate() }
+        var writer = unsafe ByteWriter(unsafe: room, capacity: 64)
+        RegisterAnswer.writeDate(now: seconds, to: &writer)
+        let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: room, count: writer.count))
+        #expect(String(decoding: bytes, as: UTF8.self) == "Date: \(text) GMT\r\n")
     }
 
     @Test func qIsWrittenShort() throws {

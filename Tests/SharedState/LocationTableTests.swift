@@ -47,7 +47,7 @@ private func draft(_ writer: LocationWriter, _ aor: String, _ contacts: [Contact
 {
     let name = Array(aor.utf8)
     let id = Array(callID.utf8)
-    let sizes = contacts.map { BindingFields.bytes(uri: $0.uri.utf8.count, callID: id.count) }
+    let sizes = contacts.map { BindingFields.bytes(texts: $0.uri.utf8.count + id.count) }
     let size = RecordDraft.bytes(aor: name.count, bindings: sizes.reduce(0, +))
     guard var draft = writer.begin(name.span, size: size, bindings: contacts.count) else { return nil }
     for contact in contacts {

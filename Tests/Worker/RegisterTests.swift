@@ -49,11 +49,32 @@ import Testing
         let phone = Phone()
         var worker = try world.worker(0)
         let text = request(
-            method, "sip:example.org", from: phone, branch: "r", extra: "Require: nothing-sip\r\n")
+            method, "sip:example.org", from: phone, branch: "r",
+            extra: "Require: path, nothing-sip\r\nRequire: nothing-more\r\n")
         world.deliver(text, from: phone.address, to: 0)
         worker.run(turns: 1)
         let answer = try #require(phone.hear())
         #expect(answer.hasPrefix("SIP/2.0 420 "))
-        #expect(answer.contains("\r\nUnsupported: nothing-sip\r\n"))
+        #expect(answer.contains("\r\nUnsupported: nothing-sip, nothing-more\r\n"))
+    }
+
+    /// RFC 3327: known, so nobody is refused for it, and OPTIONS says so.
+    @Test func pathIsKnown() throws {
+        let world = try World()
+        let phone = Phone()
+        var worker = try world.worker(0)
+        world.deliver(
+            request("OPTIONS", "sip:example.org", from: phone, branch: "o", extra: "Require: path\r\n"),
+            from: phone.address, to: 0)
+        worker.run(turns: 1)
+        let answer = try #require(phone.hear())
+        #expect(answer.hasPrefix("SIP/2.0 200 "))
+        #expect(answer.contains("\r\nSupported: path\r\n"))
+        world.deliver(
+            request("REGISTER", "sip:example.org", from: phone, branch: "r", extra: "Require: path\r\n"),
+            from: phone.address, to: 0)
+        worker.run(turns: 1)
+        #expect(phone.isSilent)
+        #expect(world.state.shard(0).ring(to: .locator).tail == 1)
     }
 }

@@ -147,7 +147,7 @@ final class World {
         precondition(writer.isSettled())
         let name = Array(aor.utf8)
         let id = Array("r@h".utf8)
-        let sizes = contacts.map { BindingFields.bytes(uri: $0.utf8.count, callID: id.count) }
+        let sizes = contacts.map { BindingFields.bytes(texts: $0.utf8.count + id.count) }
         let size = RecordDraft.bytes(aor: name.count, bindings: sizes.reduce(0, +))
         var draft = writer.begin(name.span, size: size, bindings: contacts.count)!
         for contact in contacts {

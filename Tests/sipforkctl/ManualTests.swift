@@ -50,7 +50,9 @@ struct ManualTests {
                 idle: 0)
         ]).json,
         RegistrationsView(registrations: [
-            .init(addressOfRecord: "sip:a@b", contacts: [.init(uri: "sip:a@c", expires: 1, q: 1000)])
+            .init(
+                addressOfRecord: "sip:a@b",
+                contacts: [.init(uri: "sip:a@c", expires: 1, q: 1000, path: nil, userAgent: nil)])
         ]).json,
         TransactionsView(transactions: [
             .init(

@@ -186,7 +186,7 @@ struct ReadingTests {
             let id = Array("c@h".utf8)
             let size = RecordDraft.bytes(
                 aor: name.count,
-                bindings: contacts.count * BindingFields.bytes(uri: uri.count, callID: id.count))
+                bindings: contacts.count * BindingFields.bytes(texts: uri.count + id.count))
             var draft = try #require(begin(writer, name, size: size, bindings: contacts.count))
             for expires in contacts {
                 draft.append(

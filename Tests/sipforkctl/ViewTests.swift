@@ -89,19 +89,27 @@ struct ViewTests {
             .init(
                 addressOfRecord: "alice@example.org",
                 contacts: [
-                    .init(uri: "sip:alice@192.0.2.4:5062", expires: 3599, q: 1000),
-                    .init(uri: "sip:\u{1B}x\"@h", expires: 7, q: 700),
+                    .init(
+                        uri: "sip:alice@192.0.2.4:5062", expires: 3599, q: 1000,
+                        path: "<sip:p1;lr>, <sip:p2;lr>",
+                        userAgent: "Twinkle/1.10"),
+                    .init(
+                        uri: "sip:\u{1B}x\"@h", expires: 7, q: 700, path: nil, userAgent: "Phone\u{9B}"),
+                    .init(uri: "sip:x@h", expires: 60, q: 0, path: nil, userAgent: nil),
                 ])
         ])
         #expect(
             view.json.text
-                == #"[{"aor":"alice@example.org","contacts":[{"uri":"sip:alice@192.0.2.4:5062","expires":3599,"q":1},"#
-                + #"{"uri":"sip:\u001bx\"@h","expires":7,"q":0.7}]}]"#)
+                == #"[{"aor":"alice@example.org","contacts":[{"uri":"sip:alice@192.0.2.4:5062","expires":3599,"q":1,"#
+                + #""path":"<sip:p1;lr>, <sip:p2;lr>","user_agent":"Twinkle/1.10"},"#
+                + #"{"uri":"sip:\u001bx\"@h","expires":7,"q":0.7,"path":null,"user_agent":"Phone\u009b"},"#
+                + #"{"uri":"sip:x@h","expires":60,"q":0,"path":null,"user_agent":null}]}]"#)
         #expect(
             view.text == """
-                ADDRESS OF RECORD  CONTACT                   EXPIRES IN  Q
-                alice@example.org  sip:alice@192.0.2.4:5062       59:59  1
-                                   sip:?x"@h                         7s  0.7
+                ADDRESS OF RECORD  CONTACT                   EXPIRES IN  Q    USER AGENT    PATH
+                alice@example.org  sip:alice@192.0.2.4:5062       59:59  1    Twinkle/1.10  <sip:p1;lr>, <sip:p2;lr>
+                                   sip:?x"@h                         7s  0.7  Phone?        -
+                                   sip:x@h                         1:00  0    -             -
 
                 """)
         #expect(RegistrationsView().text == "no registrations\n" && RegistrationsView().json.text == "[]")

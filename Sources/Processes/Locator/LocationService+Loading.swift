@@ -28,10 +28,17 @@ private struct Loader {
     private struct Row {
         var uri: [UInt8]
         var callID: [UInt8]
+        var path: [UInt8]
+        var userAgent: [UInt8]
         var expiresAt: UInt64
         var q: UInt16
         var cseq: UInt32
         var updated: UInt64
+
+        /// Bytes that it takes in its block.
+        var size: Int {
+            BindingFields.bytes(texts: uri.count + callID.count + path.count + userAgent.count)
+        }
     }
 
     init(writer: LocationWriter, turn: Turn) {
@@ -44,16 +51,17 @@ private struct Loader {
             publish()
             aor = bytes(row.aor)
         }
+        let binding = row.binding
         // Larger texts than we write ourselves would not fit the binding's counts.
-        guard row.aor.count + row.uri.count + row.callID.count <= LocationTable.largestBlock / 2 else {
+        guard row.aor.count + binding.size <= LocationTable.largestBlock / 2 else {
             left += 1
             return
         }
         rows.append(
             Row(
-                uri: bytes(row.uri), callID: bytes(row.callID), expiresAt: row.expiresAt, q: row.q,
-                cseq: row.cseq,
-                updated: row.updated))
+                uri: bytes(binding.uri), callID: bytes(binding.callID), path: bytes(binding.path),
+                userAgent: bytes(binding.userAgent), expiresAt: binding.expiresAt, q: binding.q,
+                cseq: binding.cseq, updated: row.updated))
     }
 
     private func isCurrent(_ name: Span<UInt8>) -> Bool {
@@ -73,7 +81,7 @@ private struct Loader {
         defer { rows.removeAll(keepingCapacity: true) }
         if rows.isEmpty { return }
         rows.sort { $0.updated < $1.updated }
-        let size = rows.reduce(0) { $0 + BindingFields.bytes(uri: $1.uri.count, callID: $1.callID.count) }
+        let size = rows.reduce(0) { $0 + $1.size }
         let begun = writer.begin(
             aor.span, size: RecordDraft.bytes(aor: aor.count, bindings: size), bindings: rows.count)
         // max-bindings was lowered: who does not fit registers anew and is told.
@@ -84,8 +92,8 @@ private struct Loader {
         for row in rows {
             draft.append(
                 BindingFields(
-                    uri: row.uri.span, callID: row.callID.span, expiresAt: row.expiresAt, q: row.q,
-                    cseq: row.cseq))
+                    uri: row.uri.span, callID: row.callID.span, path: row.path.span,
+                    userAgent: row.userAgent.span, expiresAt: row.expiresAt, q: row.q, cseq: row.cseq))
         }
         writer.publish(draft.seal())
         loaded += rows.count

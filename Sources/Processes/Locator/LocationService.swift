@@ -35,9 +35,11 @@ import Syntax
     private var pending: [PendingRecord] = []
     private var answers: [Answer] = []
     private var lastUpdate: UInt64 = 0
-    /// The request, copied out of the worker's shard, and its address of record.
+    /// The request, copied out of the worker's shard, and the texts that are made of it.
     private let requestBuffer: UnsafeMutableRawPointer
     private let aorBuffer: UnsafeMutableRawPointer
+    private let pathBuffer: UnsafeMutableRawPointer
+    private let userAgentBuffer: UnsafeMutableRawPointer
 
     /// Longest request that is looked at.
     private static let requestBytes = 65536
@@ -75,11 +77,15 @@ import Syntax
         requests = (0..<workers).map { state.shard($0).stored }
         unsafe requestBuffer = .allocate(byteCount: LocationService.requestBytes, alignment: 8)
         unsafe aorBuffer = .allocate(byteCount: Registrar.longestAddressOfRecord, alignment: 8)
+        unsafe pathBuffer = .allocate(byteCount: Registrar.longestPath, alignment: 8)
+        unsafe userAgentBuffer = .allocate(byteCount: Registrar.longestUserAgent, alignment: 8)
     }
 
     deinit {
         unsafe requestBuffer.deallocate()
         unsafe aorBuffer.deallocate()
+        unsafe pathBuffer.deallocate()
+        unsafe userAgentBuffer.deallocate()
     }
 
     // MARK: the turn
@@ -164,14 +170,20 @@ import Syntax
         let request = Message(bytes, index)
         var aor = unsafe ByteWriter(unsafe: aorBuffer, capacity: Registrar.longestAddressOfRecord)
         guard Registrar.writeAddressOfRecord(request, to: &aor) else { return answer(mail, .badTo) }
-        apply(mail, request, aor.written)
+        var path = unsafe ByteWriter(unsafe: pathBuffer, capacity: Registrar.longestPath)
+        let pathReason = Registrar.writePath(request, to: &path)
+        guard pathReason == .accepted else { return answer(mail, pathReason) }
+        var userAgent = unsafe ByteWriter(unsafe: userAgentBuffer, capacity: Registrar.longestUserAgent)
+        Registrar.writeUserAgent(request, to: &userAgent)
+        apply(
+            mail, RegisterRequest(request, path: path.written, userAgent: userAgent.written), aor.written)
     }
 
     private mutating func answer(_ mail: Mail, _ reason: RegisterReason, needsStore: Bool = false) {
         answers.append(Answer(mail: mail, reason: reason, needsStore: needsStore))
     }
 
-    private mutating func apply(_ mail: Mail, _ request: borrowing Message, _ aor: Span<UInt8>) {
+    private mutating func apply(_ mail: Mail, _ request: borrowing RegisterRequest, _ aor: Span<UInt8>) {
         let hash = state.locations.hash(aor)
         let known = pending.firstIndex { $0.hash == hash && $0.name.isOf(aor) }
         let set = known.map { pending[$0].set } ?? state.locations.find(aor)
@@ -192,49 +204,43 @@ import Syntax
     }
 
     private func size(
-        of outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>
+        of outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing RegisterRequest,
+        _ aor: Span<UInt8>
     ) -> Int {
         var size = 0
         for entry in outcome.entries {
             switch entry {
             case .kept(let index): size += set![index].size
-            case .updated(let contact):
-                size += BindingFields.bytes(uri: Int(contact.uri.whole.count), callID: request.callID.count)
+            case .updated(let contact): size += request.binding(contact).size
             }
         }
         return RecordDraft.bytes(aor: aor.count, bindings: size)
     }
 
     private func makeDraft(
-        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>,
-        size: Int
+        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing RegisterRequest,
+        _ aor: Span<UInt8>, size: Int
     ) -> RecordDraft? {
         let begun = writer.begin(aor, size: size, bindings: outcome.entries.count)
         guard var draft = begun else { return nil }
         for entry in outcome.entries {
             switch entry {
             case .kept(let index): draft.append(set![index])
-            case .updated(let contact):
-                draft.append(
-                    BindingFields(
-                        uri: request.bytes.slice(contact.uri.whole), callID: request.callID,
-                        expiresAt: contact.expiresAt, q: contact.q, cseq: request.index.cseqNumber))
+            case .updated(let contact): draft.append(request.binding(contact))
             }
         }
         return draft
     }
 
     private mutating func write(
-        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing Message, _ aor: Span<UInt8>
+        _ outcome: RegisterOutcome, _ set: BindingSet?, _ request: borrowing RegisterRequest,
+        _ aor: Span<UInt8>
     ) throws(StoreError) {
         for index in outcome.dropped { try store.delete(aor, uri: set![index].uri) }
         for entry in outcome.entries {
             guard case .updated(let contact) = entry else { continue }
             lastUpdate = max(lastUpdate + 1, LocationService.microseconds())
-            try store.put(
-                aor, uri: request.bytes.slice(contact.uri.whole), callID: request.callID,
-                expiresAt: contact.expiresAt, q: contact.q, cseq: request.index.cseqNumber,
-                updated: lastUpdate)
+            try store.put(aor, request.binding(contact), updated: lastUpdate)
         }
     }
 

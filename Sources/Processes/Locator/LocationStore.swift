@@ -20,7 +20,7 @@ struct StoreError: Error, CustomStringConvertible {
 /// commit.
 @safe struct LocationStore: ~Copyable {
     /// Of `PRAGMA user_version`; a newer one is refused.
-    private static let schemaVersion = 1
+    private static let schemaVersion = 2
     /// How long another writer (somebody's shell) may hold us up, in milliseconds.
     private static let busyTimeout: Int32 = 200
 
@@ -81,8 +81,8 @@ struct StoreError: Error, CustomStringConvertible {
             unsafe commitStatement = try prepare("COMMIT")
             unsafe rollbackStatement = try prepare("ROLLBACK")
             unsafe put = try prepare(
-                "REPLACE INTO bindings (aor, contact, expires, q, callid, cseq, updated) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            )
+                "REPLACE INTO bindings (aor, contact, expires, q, callid, cseq, updated, path, useragent)"
+                    + " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
             unsafe delete = try prepare("DELETE FROM bindings WHERE aor = ? AND contact = ?")
         } catch {
             disconnect()
@@ -104,24 +104,35 @@ struct StoreError: Error, CustomStringConvertible {
             throw StoreError(
                 code: SQLITE_SCHEMA, text: "\(path) is of schema \(version), made by a newer sipfork")
         }
-        if version == LocationStore.schemaVersion { return }
-        try run(
-            """
-            BEGIN IMMEDIATE;
-            CREATE TABLE IF NOT EXISTS bindings (
-                aor TEXT NOT NULL,            -- address of record: user@host
-                contact TEXT NOT NULL,        -- URI
-                expires INTEGER NOT NULL,     -- seconds since 1970
-                q INTEGER NOT NULL,           -- thousandths
-                callid TEXT NOT NULL,
-                cseq INTEGER NOT NULL,
-                updated INTEGER NOT NULL,     -- microseconds since 1970, rising: the newest contact is the last
-                PRIMARY KEY (aor, contact)
-            ) WITHOUT ROWID;
-            PRAGMA user_version = 1;
-            COMMIT;
-            """)
+        // Each version from the one before, in a transaction of its own.
+        if version < 1 { try run(LocationStore.firstSchema) }
+        if version < 2 { try run(LocationStore.secondSchema) }
     }
+
+    private static let firstSchema = """
+        BEGIN IMMEDIATE;
+        CREATE TABLE IF NOT EXISTS bindings (
+            aor TEXT NOT NULL,            -- address of record: user@host
+            contact TEXT NOT NULL,        -- URI
+            expires INTEGER NOT NULL,     -- seconds since 1970
+            q INTEGER NOT NULL,           -- thousandths
+            callid TEXT NOT NULL,
+            cseq INTEGER NOT NULL,
+            updated INTEGER NOT NULL,     -- microseconds since 1970, rising: the newest contact is the last
+            PRIMARY KEY (aor, contact)
+        ) WITHOUT ROWID;
+        PRAGMA user_version = 1;
+        COMMIT;
+        """
+
+    /// RFC 3327, and what `sipforkctl registrations` shows.
+    private static let secondSchema = """
+        BEGIN IMMEDIATE;
+        ALTER TABLE bindings ADD COLUMN path TEXT NOT NULL DEFAULT '';       -- Path values, joined by commas
+        ALTER TABLE bindings ADD COLUMN useragent TEXT NOT NULL DEFAULT '';
+        PRAGMA user_version = 2;
+        COMMIT;
+        """
 
     // MARK: changes
 
@@ -134,18 +145,19 @@ struct StoreError: Error, CustomStringConvertible {
 
     /// Writes a binding. The spans point into memory that stays as it is during the call.
     mutating func put(
-        _ aor: Span<UInt8>, uri: Span<UInt8>, callID: Span<UInt8>, expiresAt: UInt64, q: UInt16, cseq: UInt32,
-        updated: UInt64
+        _ aor: Span<UInt8>, _ binding: borrowing BindingFields, updated: UInt64
     ) throws(StoreError) {
         if isInMemory { return }
         try beginIfNeeded()
         unsafe bind(put, 1, aor)
-        unsafe bind(put, 2, uri)
-        unsafe sqlite3_bind_int64(put, 3, Int64(clamping: expiresAt))
-        unsafe sqlite3_bind_int64(put, 4, Int64(q))
-        unsafe bind(put, 5, callID)
-        unsafe sqlite3_bind_int64(put, 6, Int64(cseq))
+        unsafe bind(put, 2, binding.uri)
+        unsafe sqlite3_bind_int64(put, 3, Int64(clamping: binding.expiresAt))
+        unsafe sqlite3_bind_int64(put, 4, Int64(binding.q))
+        unsafe bind(put, 5, binding.callID)
+        unsafe sqlite3_bind_int64(put, 6, Int64(binding.cseq))
         unsafe sqlite3_bind_int64(put, 7, Int64(clamping: updated))
+        unsafe bind(put, 8, binding.path)
+        unsafe bind(put, 9, binding.userAgent)
         try unsafe step(put)
     }
 
@@ -178,21 +190,18 @@ struct StoreError: Error, CustomStringConvertible {
     /// One row, its texts valid during the call.
     struct Row: ~Escapable {
         let aor: Span<UInt8>
-        let uri: Span<UInt8>
-        let callID: Span<UInt8>
-        let expiresAt: UInt64
-        let q: UInt16
-        let cseq: UInt32
+        let binding: BindingFields
         let updated: UInt64
 
         @_lifetime(immortal)
         fileprivate init(_ row: OpaquePointer) {
             aor = unsafe LocationStore.text(row, 0)
-            uri = unsafe LocationStore.text(row, 1)
-            callID = unsafe LocationStore.text(row, 4)
-            expiresAt = unsafe UInt64(clamping: sqlite3_column_int64(row, 2))
-            q = unsafe UInt16(clamping: sqlite3_column_int64(row, 3))
-            cseq = unsafe UInt32(clamping: sqlite3_column_int64(row, 5))
+            binding = unsafe BindingFields(
+                uri: LocationStore.text(row, 1), callID: LocationStore.text(row, 4),
+                path: LocationStore.text(row, 7), userAgent: LocationStore.text(row, 8),
+                expiresAt: UInt64(clamping: sqlite3_column_int64(row, 2)),
+                q: UInt16(clamping: sqlite3_column_int64(row, 3)),
+                cseq: UInt32(clamping: sqlite3_column_int64(row, 5)))
             updated = unsafe UInt64(clamping: sqlite3_column_int64(row, 6))
         }
     }
@@ -203,7 +212,8 @@ struct StoreError: Error, CustomStringConvertible {
         try connect()
         try run("DELETE FROM bindings WHERE expires <= \(now)")
         let statement = try unsafe prepare(
-            "SELECT aor, contact, expires, q, callid, cseq, updated FROM bindings ORDER BY aor")
+            "SELECT aor, contact, expires, q, callid, cseq, updated, path, useragent FROM bindings ORDER BY aor"
+        )
         defer { unsafe sqlite3_finalize(statement) }
         while true {
             let code = unsafe sqlite3_step(statement)
@@ -260,6 +270,16 @@ struct StoreError: Error, CustomStringConvertible {
     }
 
     private func bind(_ statement: OpaquePointer?, _ index: Int32, _ text: Span<UInt8>) {
+        if text.isEmpty {
+            // A span of no bytes may have no address, and that would be NULL.
+            let empty: StaticString = ""
+            _ = empty.withUTF8Buffer {
+                unsafe $0.withMemoryRebound(to: CChar.self) {
+                    unsafe sqlite3_bind_text(statement, index, $0.baseAddress, 0, nil)
+                }
+            }
+            return
+        }
         unsafe text.withUnsafeBufferPointer { buffer in
             // Not copied: the arena, or our buffers, keep the bytes beyond the step.
             unsafe buffer.withMemoryRebound(to: CChar.self) {

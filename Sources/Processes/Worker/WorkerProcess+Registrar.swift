@@ -9,12 +9,15 @@ import Syntax
 extension WorkerProcess {
     mutating func passToLocator(_ cell: UInt32, _ message: Message) {
         if !settings.registrarEnabled {
-            respondLocally(cell, message, status: 405)
+            // §8.2.1: what may be sent here instead.
+            respondLocally(
+                cell, message, status: 405, extra: "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n")
             return
         }
-        // §10.3 step 5: the address of record must be of a domain that is ours.
+        // §10.3 step 5: the address of record must be of a domain that is ours. One that is no SIP URI is of
+        // none: the locator refuses that with 400.
         if let to = NameAddress.parse(message.bytes, message.index.first(.to).value),
-            let uri = SIPURI.parse(message.bytes, to.uri), !identity.isOurs(uri, message.bytes)
+            let uri = SIPURI.parse(message.bytes, to.uri), uri.isSIP, !identity.isOurs(uri, message.bytes)
         {
             respondLocally(cell, message, status: 404)
             return
@@ -67,15 +70,28 @@ extension WorkerProcess {
         respondLocally(cell, request, status: mail.status, reason: reason, header: header.written)
     }
 
-    /// §10.3 step 8: every current binding, with its remaining time.
+    /// §10.3 step 8: every current binding, with its remaining time. And the Path back to a phone that knows
+    /// what that is (RFC 3327 §5.3).
     private func writeBindings(_ request: Message, to writer: inout ByteWriter) {
+        writer.append("Supported: ")
+        writer.append(OptionTags.supported)
+        writer.append("\r\n")
+        if request.index.has(.path)
+            && (request.lists("path", in: .supported) || request.lists("path", in: .require))
+        {
+            writer.append("Path: ")
+            _ = Registrar.writePath(request, to: &writer)
+            writer.append("\r\n")
+        }
         guard let to = NameAddress.parse(request.bytes, request.index.first(.to).value),
             let uri = SIPURI.parse(request.bytes, to.uri)
         else { return }
         var user = line
         uri.writeAddressOfRecord(request.bytes, to: &user)
+        let time = Clock.epochSeconds()
         if let set = state.locations.find(user.written) {
-            RegisterAnswer.writeContacts(set: set, now: Clock.epochSeconds(), to: &writer)
+            RegisterAnswer.writeContacts(set: set, now: time, to: &writer)
         }
+        RegisterAnswer.writeDate(now: time, to: &writer)
     }
 }

@@ -254,15 +254,20 @@ extension WorkerProcess {
     }
 
     private mutating func serve(_ cell: UInt32, _ message: Message) {
-        // §8.2.2.3, §10.3 step 2: here we are the server, and know no option tag.
-        if message.index.has(.require) {
-            respondLocally(cell, message, status: 420)
+        // §8.2.2.3, §10.3 step 2: here we are the server.
+        var unsupported = line
+        if OptionTags.writeUnsupported(message, to: &unsupported) {
+            respondLocally(cell, message, status: 420, reason: nil, header: unsupported.written)
         } else if message.method == .register {
             passToLocator(cell, message)
         } else {
             respondLocally(
                 cell, message, status: 200,
-                extra: "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r\nAccept: application/sdp\r\n")
+                extra: """
+                    Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r
+                    Accept: application/sdp\r
+                    Supported: path\r\n
+                    """)
         }
     }
 }

@@ -10,6 +10,9 @@ struct RegistrationsView: View, Equatable {
         let expires: Int
         /// Thousandths.
         let q: Int
+        /// Path values (RFC 3327), joined by commas; nil for none.
+        let path: String?
+        let userAgent: String?
     }
 
     struct Registration: Equatable {
@@ -28,7 +31,8 @@ struct RegistrationsView: View, Equatable {
                         registration.contacts.map { contact in
                             [
                                 "uri": .string(contact.uri), "expires": .number(contact.expires),
-                                "q": .thousandths(contact.q),
+                                "q": .thousandths(contact.q), "path": .optional(contact.path),
+                                "user_agent": .optional(contact.userAgent),
                             ]
                         }),
                 ]
@@ -44,10 +48,12 @@ struct RegistrationsView: View, Equatable {
                     index == 0 ? Layout.printable(registration.addressOfRecord) : "",
                     Layout.printable(contact.uri),
                     Layout.duration(contact.expires), Decimal.thousandths(contact.q),
+                    Layout.printable(contact.userAgent ?? "-"), Layout.printable(contact.path ?? "-"),
                 ])
             }
         }
-        return Layout.table(["ADDRESS OF RECORD", "CONTACT", "EXPIRES IN", "Q"], rows, right: [2])
+        return Layout.table(
+            ["ADDRESS OF RECORD", "CONTACT", "EXPIRES IN", "Q", "USER AGENT", "PATH"], rows, right: [2])
     }
 
     /// The form under which the table has an address of record, from `sip:alice@example.org` or
@@ -86,7 +92,8 @@ extension RegistrationsView {
             contacts.append(
                 Contact(
                     uri: String(binding.uri), expires: Int(clamping: binding.expiresAt - now),
-                    q: Int(binding.q)))
+                    q: Int(binding.q), path: binding.path.isEmpty ? nil : String(binding.path),
+                    userAgent: binding.userAgent.isEmpty ? nil : String(binding.userAgent)))
         }
         if !contacts.isEmpty {
             registrations.append(Registration(addressOfRecord: String(set.aor), contacts: contacts))

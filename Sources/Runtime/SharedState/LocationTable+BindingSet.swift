@@ -80,10 +80,12 @@ package struct Binding: BitwiseCopyable {
     package var callID: Span<UInt8> {
         @_lifetime(immortal) get { text(1) }
     }
-    /// Path header values (RFC 3327); empty so far.
+    /// The Path values (RFC 3327) of that REGISTER, joined by ", ", without folds: Route values towards the
+    /// contact, the first nearest to us. Empty where it had none.
     package var path: Span<UInt8> {
         @_lifetime(immortal) get { text(2) }
     }
+    /// The User-Agent of that REGISTER, cut to 128 bytes; empty where it had none.
     package var userAgent: Span<UInt8> {
         @_lifetime(immortal) get { text(3) }
     }
@@ -99,8 +101,7 @@ package struct Binding: BitwiseCopyable {
 
     /// Bytes that it takes in its block.
     package var size: Int {
-        let texts = textCount(0) + textCount(1) + textCount(2) + textCount(3)
-        return LocationTable.bindingHead + ((texts + 7) & ~7)
+        BindingFields.bytes(texts: textCount(0) + textCount(1) + textCount(2) + textCount(3))
     }
 
     var following: Binding { Binding(memory: memory, offset: offset + size) }

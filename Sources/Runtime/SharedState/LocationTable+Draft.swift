@@ -3,27 +3,43 @@ import SharedMemory
 
 /// The texts and numbers of a binding that is about to be written.
 package struct BindingFields: ~Escapable {
-    let uri: Span<UInt8>
-    let callID: Span<UInt8>
-    let expiresAt: UInt64
-    let q: UInt16
-    let cseq: UInt32
+    package let uri: Span<UInt8>
+    package let callID: Span<UInt8>
+    package let path: Span<UInt8>
+    package let userAgent: Span<UInt8>
+    package let expiresAt: UInt64
+    package let q: UInt16
+    package let cseq: UInt32
 
-    /// - Parameters: expiresAt: seconds since 1970; q: thousandths. Each text is shorter than 65,536 bytes.
-    @_lifetime(copy uri, copy callID)
-    package init(uri: Span<UInt8>, callID: Span<UInt8>, expiresAt: UInt64, q: UInt16, cseq: UInt32) {
-        precondition(uri.count <= 0xFFFF && callID.count <= 0xFFFF)
+    /// - Parameters: expiresAt: seconds since 1970; q: thousandths.
+    @_lifetime(copy uri, copy callID, copy path, copy userAgent)
+    package init(
+        uri: Span<UInt8>, callID: Span<UInt8>, path: Span<UInt8>, userAgent: Span<UInt8>, expiresAt: UInt64,
+        q: UInt16, cseq: UInt32
+    ) {
         self.uri = uri
         self.callID = callID
+        self.path = path
+        self.userAgent = userAgent
         self.expiresAt = expiresAt
         self.q = q
         self.cseq = cseq
     }
 
-    /// Bytes that such a binding takes in its block.
-    package static func bytes(uri: Int, callID: Int) -> Int {
-        LocationTable.bindingHead + ((uri + callID + 7) & ~7)
+    /// A contact that is reached without Path, of a phone that did not say what it is.
+    @_lifetime(copy uri, copy callID)
+    package init(uri: Span<UInt8>, callID: Span<UInt8>, expiresAt: UInt64, q: UInt16, cseq: UInt32) {
+        self.init(
+            uri: uri, callID: callID, path: Span(), userAgent: Span(), expiresAt: expiresAt, q: q, cseq: cseq)
     }
+
+    fileprivate var textBytes: Int { uri.count + callID.count + path.count + userAgent.count }
+
+    /// Bytes that the binding takes in its block.
+    package var size: Int { BindingFields.bytes(texts: textBytes) }
+
+    /// Bytes that a binding with so many bytes of text takes in its block.
+    package static func bytes(texts: Int) -> Int { LocationTable.bindingHead + ((texts + 7) & ~7) }
 }
 
 /// A block that nobody sees yet: filled by the locator, then published or discarded. What is written here
@@ -71,22 +87,24 @@ package struct RecordDraft: BitwiseCopyable {
         count += 1
     }
 
+    /// Each text is shorter than 65,536 bytes.
     package mutating func append(_ fields: BindingFields) {
-        let texts = fields.uri.count + fields.callID.count
-        let size = BindingFields.bytes(uri: fields.uri.count, callID: fields.callID.count)
+        let size = fields.size
         precondition(size <= end - position, "draft too small")
         memory.store(fields.expiresAt, at: position)
         memory.store(fields.cseq, at: position + 8)
         memory.store(fields.q, at: position + 12)
         memory.store(UInt16(fields.uri.count), at: position + 14)
         memory.store(UInt16(fields.callID.count), at: position + 16)
-        // Path, User-Agent, padding.
-        memory.store(UInt16(0), at: position + 18)
-        memory.store(UInt16(0), at: position + 20)
+        memory.store(UInt16(fields.path.count), at: position + 18)
+        memory.store(UInt16(fields.userAgent.count), at: position + 20)
+        // Padding.
         memory.store(UInt16(0), at: position + 22)
-        var writer = memory.writer(position + LocationTable.bindingHead, capacity: texts)
+        var writer = memory.writer(position + LocationTable.bindingHead, capacity: fields.textBytes)
         writer.append(fields.uri)
         writer.append(fields.callID)
+        writer.append(fields.path)
+        writer.append(fields.userAgent)
         position += size
         count += 1
     }

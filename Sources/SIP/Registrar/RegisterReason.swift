@@ -14,6 +14,8 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case tableFull
     /// The stored request was gone or unreadable.
     case requestGone
+    /// RFC 3327: a Path that could not be a Route, or is too long to be kept.
+    case badPath, pathTooLong
 
     /// The reason of that number; `requestGone` for one that we do not know.
     package init(code: UInt16) {
@@ -23,7 +25,9 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     package var status: UInt16 {
         switch self {
         case .accepted: 200
-        case .badTo, .badContact, .badExpires, .badWildcard, .contactTooLong, .callIDTooLong: 400
+        case .badTo, .badContact, .badExpires, .badWildcard, .contactTooLong, .callIDTooLong, .badPath,
+            .pathTooLong:
+            400
         case .tooManyContacts: 403
         case .intervalTooBrief: 423
         case .outOfOrder, .storageFailed, .requestGone: 500
@@ -47,6 +51,8 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .storageFailed: "Location storage failed"
         case .tableFull: "Location table full"
         case .requestGone: "Server Internal Error"
+        case .badPath: "Bad Path"
+        case .pathTooLong: "Path too long"
         }
     }
 }

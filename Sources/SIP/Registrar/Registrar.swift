@@ -59,17 +59,20 @@ package struct RegisterOutcome {
 ///                             new          added
 ///     a lower CSeq of the same Call-ID     500, nothing changes
 ///
-/// Ours beyond the text: the same Call-ID, CSeq and contact again is a replay (the answer was lost with a
-/// process) and changes nothing; of equal contacts in one request the last counts; too many contacts are
-/// refused with 403. Bindings that have expired do not exist; they are dropped whenever the record is
+/// Ours beyond the text: the same Call-ID, CSeq, Path and contacts again are a replay (the answer was lost
+/// with a process) and change nothing; of equal contacts in one request the last counts; too many contacts
+/// are refused with 403. Bindings that have expired do not exist; they are dropped whenever the record is
 /// written.
+///
+/// All domains of the server are one to the registrar: an address of record of one of them is valid for a
+/// Request-URI of another, or of a listening address, for phones name the one or the other as registrar.
 package enum Registrar {
     /// - Parameters: request: complete; set: the bindings now, nil for none; now: seconds since 1970.
     package static func apply(
-        _ request: borrowing Message, to set: BindingSet?, now: UInt64, limits: RegistrarLimits
+        _ request: borrowing RegisterRequest, to set: BindingSet?, now: UInt64, limits: RegistrarLimits
     ) -> RegisterOutcome {
         let requested: RequestedContacts
-        switch RequestedContacts.parse(request, limits: limits) {
+        switch RequestedContacts.parse(request.message, limits: limits) {
         case .failure(let reason): return RegisterOutcome(reason)
         case .success(let contacts): requested = contacts
         }
@@ -81,9 +84,9 @@ package enum Registrar {
         var update = Update(set, now: now)
         let reason =
             requested.isWildcard
-            ? update.removeAll(request) : update.apply(requested.contacts, request, now: now)
+            ? update.removeAll(request.message) : update.apply(requested.contacts, request, now: now)
         guard reason == .accepted else { return RegisterOutcome(reason) }
-        return update.outcome(request, limits: limits)
+        return update.outcome(request.message, limits: limits)
     }
 }
 
@@ -122,11 +125,15 @@ private struct Update {
 
     /// Step 7, for each contact.
     mutating func apply(
-        _ contacts: [RequestedContact], _ request: borrowing Message, now: UInt64
+        _ contacts: [RequestedContact], _ register: borrowing RegisterRequest, now: UInt64
     ) -> RegisterReason {
-        for contact in contacts {
-            // An equal one earlier in this request gives way.
-            updated.removeAll { SIPURI.equal($0.uri, request.bytes, contact.uri, request.bytes) }
+        let request = register.message
+        var isReplayed = false
+        for (position, contact) in contacts.enumerated() {
+            let isRepeated = contacts[(position + 1)...].contains {
+                SIPURI.equal($0.uri, request.bytes, contact.uri, request.bytes)
+            }
+            if isRepeated { continue }
             var added = contact
             added.expiresAt = now &+ contact.expires
             var isReplay = false
@@ -140,7 +147,9 @@ private struct Update {
                             request.index.cseqNumber == binding.cseq && contact.q == binding.q
                             && contact.expires > 0
                             && isSame(binding.uri, request.bytes.slice(contact.uri.whole))
+                            && isSame(binding.path, register.path)
                         if !isReplay { return .outOfOrder }
+                        isReplayed = true
                         break
                     }
                     // Go on: equality is not transitive, and a second equal binding would ring twice.
@@ -152,7 +161,8 @@ private struct Update {
             updated.append(added)
             isChange = true
         }
-        return .accepted
+        // Part of it was there and part was not: another request that calls itself the same.
+        return isReplayed && isChange ? .outOfOrder : .accepted
     }
 
     func outcome(_ request: borrowing Message, limits: RegistrarLimits) -> RegisterOutcome {

@@ -101,20 +101,3 @@ struct RequestedContacts {
         return seconds
     }
 }
-
-extension Registrar {
-    /// Longer ones are refused.
-    package static let longestAddressOfRecord = 1024
-
-    /// Writes the address of record of a REGISTER, from its To (§10.3 step 5). False where To holds no SIP
-    /// URI or one too long; the writer has `longestAddressOfRecord` bytes of room.
-    package static func writeAddressOfRecord(_ request: borrowing Message, to writer: inout ByteWriter)
-        -> Bool
-    {
-        guard let address = NameAddress.parse(request.bytes, request.index.first(.to).value),
-            let uri = SIPURI.parse(request.bytes, address.uri), uri.isSIP
-        else { return false }
-        uri.writeAddressOfRecord(request.bytes, to: &writer)
-        return !writer.overflowed && writer.count > 0
-    }
-}

@@ -4,6 +4,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         contentType
     case proxyRequire, require, supported, timestamp, path, minExpires, retryAfter, authorization
     case proxyAuthorization, wwwAuthenticate, proxyAuthenticate, date, maxBreadth
+    case userAgent
     case other
 
     /// The name as we write it; empty for `other`.
@@ -34,6 +35,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         case .proxyAuthenticate: "Proxy-Authenticate"
         case .date: "Date"
         case .maxBreadth: "Max-Breadth"
+        case .userAgent: "User-Agent"
         case .other: ""
         }
     }
@@ -103,6 +105,7 @@ package enum HeaderID: UInt8, BitwiseCopyable, CaseIterable, Sendable {
         }
         switch count {
         case 9: return isName("Supported") ? .supported : isName("Timestamp") ? .timestamp : .other
+        case 10: return isName("User-Agent") ? .userAgent : .other
         case 11:
             if isName("Max-Breadth") { return .maxBreadth }
             return isName("Min-Expires") ? .minExpires : isName("Retry-After") ? .retryAfter : .other

@@ -58,7 +58,7 @@ extension ByteWriter {
     /// Appends the range; with `unfolding` each run of CR and LF in it becomes one space (RFC 3261 §7.3.1
     /// calls both the same), so that no line end of a peer, broken ones included, gets into a message of
     /// ours.
-    mutating func append(_ bytes: Span<UInt8>, _ range: ByteRange, unfolding: Bool) {
+    package mutating func append(_ bytes: Span<UInt8>, _ range: ByteRange, unfolding: Bool) {
         guard unfolding else { return append(bytes.slice(range)) }
         let end = range.end
         var place = range.start
