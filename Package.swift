@@ -113,7 +113,7 @@ let package = Package(
         tests("Proxy", ["Syntax", "Transaction", "SharedMemory", "SharedState", "Platform"]),
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
         tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
-        tests("Master", ["Platform", "SharedMemory", "SharedState"]),
+        tests("Master", ["Configuration", "Platform", "SharedMemory", "SharedState"]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
         tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
         tests("sipforkctl", ["Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),

@@ -19,10 +19,33 @@ struct DocumentationTests {
             line.hasPrefix("#") && !line.hasPrefix("# ") && line.contains(" = ") ? line.dropFirst() : line
         }
         #expect(
-            uncommented.count { $0.contains(" = ") } == ConfigurationKey.all.count - 1, "all but mode")
+            uncommented.count { $0.contains(" = ") && !$0.hasPrefix("# ") }
+                == ConfigurationKey.all.count { $0.section != ConfigurationKey.routeSection } - 1,
+            "all but mode and the keys of a route")
         var expected = Configuration.defaults
         expected.domains = ["localhost"]
         #expect(try accepted(uncommented.joined(separator: "\n")) == expected)
+    }
+
+    /// Its lines begin with "# ", for a route has no default.
+    @Test("the route that packaging/sipfork.toml shows is accepted, and has every key")
+    func shippedRoute() throws {
+        let lines = try text(of: "packaging/sipfork.toml").split(separator: "\n")
+        let route = lines.drop { $0 != "# [[route]]" }.prefix { $0.hasPrefix("# ") }.map { $0.dropFirst(2) }
+        #expect(try accepted(route.joined(separator: "\n")).routes.count == 1)
+        let keys = route.compactMap { $0.contains(" = ") ? "route." + $0.prefix { $0 != " " } : nil }
+        #expect(keys == ConfigurationKey.all.filter { $0.section == "route" }.map(\.name))
+    }
+
+    @Test("the examples of sipfork.toml(5) are accepted")
+    func manualExamples() throws {
+        let page = try text(of: "man/sipfork.toml.5")
+        let examples = page.components(separatedBy: ".Bd -literal -offset indent\n").dropFirst()
+        #expect(examples.count >= 3)
+        for example in examples {
+            let end = try #require(example.range(of: "\n.Ed"))
+            _ = try accepted(String(example[..<end.lowerBound]))
+        }
     }
 
     @Test("sipfork.toml(5) has every key with its default", arguments: ConfigurationKey.all.map(\.name))
@@ -36,17 +59,21 @@ struct DocumentationTests {
         #expect(Set(try manualKeys().keys) == Set(ConfigurationKey.all.map(\.name)))
     }
 
-    /// Name and default of each `.It Ic key No = Ar default` under a `.Ss [name] table` of the page.
+    /// Name and default of each `.It Ic key No = default` under a `.Ss [name] table` of the page; of
+    /// `.It Ic key`, which must be given, name and nothing.
     private func manualKeys() throws -> [String: String] {
         var keys: [String: String] = [:]
         var table = ""
         for line in try text(of: "man/sipfork.toml.5").split(separator: "\n") {
             if line.hasPrefix(".Ss ["), line.hasSuffix("] table") {
-                table = String(line.dropFirst(5).dropLast(7))
-            } else if line.hasPrefix(".It Ic "), let equals = line.range(of: " No = ") {
-                let value = line[equals.upperBound...].replacingOccurrences(of: "\\(dq", with: "\"")
-                let key = line[line.index(line.startIndex, offsetBy: 7)..<equals.lowerBound]
-                keys["\(table).\(key)"] = value
+                table = line.dropFirst(5).dropLast(7).trimmingCharacters(in: ["[", "]"])
+            } else if line.hasPrefix(".It Ic ") {
+                let equals = line.range(of: " No = ")
+                let key = line.dropFirst(7).prefix { $0 != " " }
+                keys["\(table).\(key)"] =
+                    equals.map {
+                        line[$0.upperBound...].replacingOccurrences(of: "\\(dq", with: "\"")
+                    } ?? ""
             }
         }
         return keys

@@ -19,7 +19,23 @@ struct RefusalTests {
             ),
             ("[timers]\nT1 = 500", "2:1", "timers.T1", "did you mean \"timers.t1\"?"),
             ("[resolver]\nservers = []", "1:2", "resolver", "the nearest known key is \"server\""),
-            ("[[route]]\nuser = \"+*\"", "1:3", "route", "the nearest known key is \"server.mode\""),
+            ("[[routes]]\nuser = \"+*\"", "1:3", "routes", "did you mean \"route\"?"),
+            (
+                "[[route]]\nto = [\"sip:192.0.2.1\"]\nusr = \"+*\"", "3:1", "route.usr",
+                "did you mean \"route.user\"?"
+            ),
+            (
+                "[[route]]\nto = [\"sip:192.0.2.1\"]\ndomains = [\"a.org\"]", "3:1", "route.domains",
+                "did you mean \"route.domain\"?"
+            ),
+            (
+                "[[route]]\nto = [\"sip:192.0.2.1\"]\nrecord-route = true", "3:1", "route.record-route",
+                "did you mean \"server.record-route\"?"
+            ),
+            (
+                "[[route]]\nto = [\"sip:192.0.2.1\"]\n[route.log]\nuser = 5", "3:8", "route.log",
+                "did you mean \"route.to\"?"
+            ),
             ("\"server.domains\" = []", "1:1", "\\\"server.domains\\\"", "did you mean \"server.domains\"?"),
         ])
     func unknownKey(text: String, place: String, key: String, hint: String) {

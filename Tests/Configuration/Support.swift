@@ -30,9 +30,14 @@ func warnings(_ text: String) throws -> [String] {
     try Configuration.parse(text: text, file: "f.toml").warnings.map(\.description)
 }
 
-/// `timers.c = 5` as a file of its own: the table, then the key in line 2.
+/// `timers.c = 5` as a file of its own: the table, then the key in line 2. A route has what it must have behind
+/// that.
 func file(_ name: String, _ value: String) -> String {
     let parts = name.split(separator: ".", maxSplits: 1)
+    if parts[0] == "route" {
+        let to = parts[1] == "to" ? "" : "to = [\"sip:192.0.2.20\"]\n"
+        return "[[route]]\n\(parts[1]) = \(value)\n\(to)"
+    }
     return "[\(parts[0])]\n\(parts[1]) = \(value)\n"
 }
 

@@ -33,9 +33,10 @@ static std::string joined(const std::string &prefix, std::string_view key) {
 }
 
 static void add(ct_document &document, const std::string &path, const toml::source_position &key, const toml::node &node,
-                bool is_element) {
+                bool is_element, bool in_element) {
     ct_entry entry = {};
     entry.is_element = is_element;
+    entry.in_element = in_element;
     entry.path = path.data();
     entry.path_length = path.size();
     entry.key_line = key.line;
@@ -45,16 +46,16 @@ static void add(ct_document &document, const std::string &path, const toml::sour
     if (auto table = node.as_table()) {
         entry.kind = ct_table;
         document.entries.push_back(entry);
-        if (is_element) return;
+        if (is_element && in_element) return;
         for (auto &&[name, child] : *table) {
             document.paths.push_back(joined(path, name.str()));
-            add(document, document.paths.back(), name.source().begin, child, false);
+            add(document, document.paths.back(), name.source().begin, child, false, is_element || in_element);
         }
     } else if (auto array = node.as_array()) {
         entry.kind = ct_array;
         document.entries.push_back(entry);
         if (is_element) return;
-        for (auto &&element : *array) add(document, path, key, element, true);
+        for (auto &&element : *array) add(document, path, key, element, true, in_element);
     } else {
         if (auto text = node.as_string()) {
             entry.kind = ct_string;
@@ -78,7 +79,7 @@ struct ct_document *ct_parse(const char *text, size_t length) {
     if (document->result.failed()) return document;
     for (auto &&[name, child] : document->result.table()) {
         document->paths.push_back(joined("", name.str()));
-        add(*document, document->paths.back(), name.source().begin, child, false);
+        add(*document, document->paths.back(), name.source().begin, child, false, false);
     }
     return document;
 }

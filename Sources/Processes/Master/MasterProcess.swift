@@ -68,7 +68,7 @@ struct MasterProcess: ~Copyable {
         let routeKeyError = RouteKey.install(in: keyArena.memory, directory: options.stateDirectory)
         let state = SharedState(memory: arena.memory, sizes: sizes)
         published.workers = UInt32(workers)
-        try MasterProcess.initialize(state, published)
+        try MasterProcess.initialize(state, published, options.configuration.routes)
 
         var reading = [Int32](repeating: -1, count: ProcessID.limit)
         var writing = [Int32](repeating: -1, count: ProcessID.limit)
@@ -118,15 +118,18 @@ struct MasterProcess: ~Copyable {
     }
 
     /// Writes what a fresh arena holds before anyone attaches.
-    private static func initialize(_ state: SharedState, _ snapshot: ConfigurationSnapshot)
-        throws(SystemError)
-    {
+    private static func initialize(
+        _ state: SharedState, _ snapshot: ConfigurationSnapshot, _ routes: [Route]
+    ) throws(SystemError) {
         var header = ArenaHeader(layoutHash: StateLayout.hash, sizes: state.sizes)
         header.startedAt = Clock.milliseconds()
         header.startedEpoch = Clock.epochSeconds()
         header.masterPid = UInt64(getpid())
         state.setHeader(header)
         state.configuration.publish(snapshot)
+        guard state.routes.publish(routes.map(RouteDraft.init)) else {
+            throw SystemError("[[route]]: more than the shared memory holds", code: E2BIG)
+        }
         state.slots.initialize()
         try state.locations.initialize()
         for worker in 0..<Int(state.sizes.workers) { state.shard(worker).initialize(now: header.startedAt) }

@@ -41,6 +41,15 @@ package struct Configuration: Equatable, Sendable {
     /// Who may send requests to domains that are not ours.
     package var relayFrom = [Network(ipv4: 0x7F00_0000, prefix: 8), Network.ipv6Loopback]
 
+    // [[route]]
+    /// In the order in which they are looked at.
+    package var routes: [Route] = []
+    /// The route that is being read: what the keys of `[[route]]` fill.
+    var lastRoute: Route {
+        get { routes[routes.count - 1] }
+        set { routes[routes.count - 1] = newValue }
+    }
+
     // [log]
     package var logLevel = LogLevel.info
     package var logCalls = CallLog.failed

@@ -22,6 +22,13 @@ package struct ConfigurationKey: Sendable {
         case store(Target<BindingStore>)
         case level(Target<LogLevel>)
         case calls(Target<CallLog>)
+        case userPattern(Target<String>)
+        case domainPattern(Target<String>)
+        /// One, or an array of them.
+        case methods(atMost: Int, Target<[String]>)
+        case sources(atMost: Int, Target<[Network]>)
+        case hops(ClosedRange<Int>, Target<[Route.Hop]>)
+        case policy(Target<Route.Policy>)
         /// A key with only one value so far.
         case only(String)
     }
@@ -38,6 +45,12 @@ package struct ConfigurationKey: Sendable {
 
     /// `domains` of `server.domains`.
     package var leaf: String { String(name.drop { $0 != "." }.dropFirst()) }
+
+    /// The section that is an array of tables, `[[route]]`; its keys fill a route, not the configuration.
+    package static let routeSection = "route"
+
+    /// Without a default: must be given in each table.
+    package var isRequired: Bool { defaultText.isEmpty }
 
     /// The keys in the order of the manual page.
     package static let all: [ConfigurationKey] = [
@@ -113,6 +126,28 @@ package struct ConfigurationKey: Sendable {
             "Who may reach domains that are not ours; the rest get 403."),
 
         .init(
+            "route.user", "\"*\"", .userPattern(\.lastRoute.user),
+            "Pattern of the Request-URI's user part."),
+        .init(
+            "route.domain", "\"*\"", .domainPattern(\.lastRoute.domain),
+            "Pattern of the Request-URI's host."),
+        .init(
+            "route.method", "[]", .methods(atMost: Route.mostMethods, \.lastRoute.methods),
+            "Methods that the route takes; without any, all that make no registration."),
+        .init(
+            "route.source", "[]", .sources(atMost: Route.mostSources, \.lastRoute.sources),
+            "Networks whose requests the route takes, and whose hosts may use it."),
+        .init(
+            "route.to", "", .hops(1...Route.mostHops, \.lastRoute.hops),
+            "The next hops, each as sip:HOST:PORT."),
+        .init(
+            "route.policy", "\"failover\"", .policy(\.lastRoute.policy),
+            "Which next hop is the first: always the same, or each in its turn."),
+        .init(
+            "route.dead-time", "30", .integer(0...86_400, \.lastRoute.deadTime),
+            "Seconds for which a next hop that failed is skipped."),
+
+        .init(
             "log.level", "\"info\"", .level(\.logLevel),
             "The least important entries that are still written."),
         .init(
@@ -137,6 +172,12 @@ package struct ConfigurationKey: Sendable {
         case .store: choices(BindingStore.self)
         case .level: choices(LogLevel.self)
         case .calls: choices(CallLog.self)
+        case .userPattern: "a pattern of a user part such as \"+49*\""
+        case .domainPattern: "a pattern of a host such as \"*.example.org\""
+        case .methods: "a method such as \"INVITE\", or an array of them"
+        case .sources: "a network such as \"192.0.2.0/24\", or an array of them"
+        case .hops: "an array of sip:HOST:PORT"
+        case .policy: choices(Route.Policy.self)
         case .only(let value): quoted(value)
         }
     }

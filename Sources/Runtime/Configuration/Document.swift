@@ -34,6 +34,8 @@ struct Document {
     struct Element {
         let value: Value
         let place: Place
+        /// Of a table: what stands in it.
+        var entries: [Entry] = []
     }
 
     struct Entry {
@@ -73,14 +75,16 @@ struct Document {
                 let raw = unsafe ct_entry_at(document, index)!.pointee
                 let place = unsafe Place(line: Int(raw.value_line), column: Int(raw.value_column))
                 let value = unsafe Document.value(raw)
-                if unsafe raw.is_element != 0 {
-                    entries[entries.count - 1].elements.append(Element(value: value, place: place))
+                let entry = unsafe Entry(
+                    path: string(raw.path, raw.path_length), value: value,
+                    keyPlace: Place(line: Int(raw.key_line), column: Int(raw.key_column)), place: place)
+                let isElement = unsafe raw.is_element != 0
+                let last = entries.count - 1
+                if unsafe raw.in_element != 0 {
+                    let table = entries[last].elements.count - 1
+                    append(entry, isElement, to: &entries[last].elements[table].entries)
                 } else {
-                    unsafe entries.append(
-                        Entry(
-                            path: string(raw.path, raw.path_length), value: value,
-                            keyPlace: Place(line: Int(raw.key_line), column: Int(raw.key_column)),
-                            place: place))
+                    append(entry, isElement, to: &entries)
                 }
             }
             return .success(entries)
@@ -98,6 +102,15 @@ struct Document {
         case ct_float: .float
         default: .date
         }
+    }
+}
+
+/// An element goes to the array that stands last.
+private func append(_ entry: Document.Entry, _ isElement: Bool, to entries: inout [Document.Entry]) {
+    if isElement {
+        entries[entries.count - 1].elements.append(Document.Element(value: entry.value, place: entry.place))
+    } else {
+        entries.append(entry)
     }
 }
 

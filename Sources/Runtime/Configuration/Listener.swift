@@ -33,8 +33,11 @@ package struct Listener: BitwiseCopyable, Equatable, Sendable {
         self.init(.udp, address)
     }
 
-    private static func port(_ text: Substring) -> UInt16? {
-        guard text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = UInt16(text), number > 0 else {
+    /// 1 to 65535, in at most five digits.
+    static func port(_ text: Substring) -> UInt16? {
+        guard text.utf8.count <= 5, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
+            let number = UInt16(text), number > 0
+        else {
             return nil
         }
         return number

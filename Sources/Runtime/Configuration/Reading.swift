@@ -14,11 +14,20 @@ struct Reading {
     }
 
     mutating func read(_ document: Document) {
+        read(document.entries, ofRoute: false)
+        checkTogether()
+    }
+
+    /// The whole file, or what stands in one `[[route]]`.
+    mutating func read(_ entries: [Document.Entry], ofRoute: Bool) {
         var unknown: [String] = []
-        for entry in document.entries {
+        for entry in entries {
             // What is inside an unknown table has been refused with it.
             if unknown.contains(where: { entry.path.hasPrefix($0 + ".") }) { continue }
-            if let key = ConfigurationKey.all.first(where: { $0.name == entry.path }) {
+            if !ofRoute && entry.path == ConfigurationKey.routeSection {
+                readRoutes(entry)
+                if entry.value == .table { unknown.append(entry.path) }
+            } else if let key = ConfigurationKey.all.first(where: { $0.name == entry.path }) {
                 places[key.name] = entry.place
                 read(entry, as: key)
                 if entry.value == .table { unknown.append(entry.path) }
@@ -29,14 +38,13 @@ struct Reading {
                 unknown.append(entry.path)
             }
         }
-        checkTogether()
     }
 
-    private mutating func fail(_ message: String, _ place: Document.Place) {
+    mutating func fail(_ message: String, _ place: Document.Place) {
         errors.append(Diagnostic(file: file, line: place.line, column: place.column, message: message))
     }
 
-    private mutating func refuse(
+    mutating func refuse(
         _ name: String, _ expected: String, _ value: Document.Value, _ place: Document.Place
     ) {
         fail("\(name): \(expected), found \(value.kind)", place)
@@ -62,6 +70,18 @@ struct Reading {
         case (.store(let target), .string(let text)): choose(text, target, key, entry)
         case (.level(let target), .string(let text)): choose(text, target, key, entry)
         case (.calls(let target), .string(let text)): choose(text, target, key, entry)
+        case (.userPattern(let target), .string(let text)): take(checkedUserPattern(text), target, key, entry)
+        case (.domainPattern(let target), .string(let text)):
+            take(checkedDomainPattern(text), target, key, entry)
+        case (.methods(let limit, let target), .array), (.methods(let limit, let target), .string):
+            configuration[keyPath: target] = elements(entry, key, 0...limit, checkedMethod)
+            warnOfLowerCase(configuration[keyPath: target], key, entry)
+        case (.sources(let limit, let target), .array), (.sources(let limit, let target), .string):
+            configuration[keyPath: target] = elements(entry, key, 0...limit, checkedNetwork)
+        case (.hops(let range, let target), .array):
+            configuration[keyPath: target] = elements(entry, key, range, checkedHop)
+            warnOfUnreachable(entry, key)
+        case (.policy(let target), .string(let text)): choose(text, target, key, entry)
         case (.only(let known), .string(let text)): if text != known { outOfBounds(key, quoted(text), entry) }
         default: refuse(key.name, "expected \(key.expectation)", entry.value, entry.place)
         }
@@ -82,19 +102,32 @@ struct Reading {
         }
     }
 
-    /// Reads an array of strings; each wrong element is reported where it stands.
+    private mutating func take<Value>(
+        _ value: Fault<Value>, _ target: ConfigurationKey.Rule.Target<Value>, _ key: ConfigurationKey,
+        _ entry: Document.Entry
+    ) {
+        switch value {
+        case .good(let value): configuration[keyPath: target] = value
+        case .bad(let message): fail("\(key.name): \(message)", entry.place)
+        }
+    }
+
+    /// Reads an array of strings, or the one string that stands for it; each wrong element is reported where
+    /// it stands.
     private mutating func elements<Value>(
         _ entry: Document.Entry, _ key: ConfigurationKey, _ count: ClosedRange<Int>,
         _ parse: (String) -> Fault<Value>
     ) -> [Value] {
-        if !count.contains(entry.elements.count) {
+        var list = entry.elements
+        if entry.value != .array { list = [Document.Element(value: entry.value, place: entry.place)] }
+        if !count.contains(list.count) {
             let bound =
-                entry.elements.count < count.lowerBound
+                list.count < count.lowerBound
                 ? "expected at least \(count.lowerBound)" : "expected at most \(count.upperBound)"
-            fail("\(key.name): \(bound), found \(entry.elements.count)", entry.place)
+            fail("\(key.name): \(bound), found \(list.count)", entry.place)
         }
         var values: [Value] = []
-        for element in entry.elements {
+        for element in list {
             guard case .string(let text) = element.value else {
                 refuse(key.name, "expected \(key.expectation)", element.value, element.place)
                 continue
@@ -128,7 +161,7 @@ struct Reading {
         }
     }
 
-    private mutating func warn(_ message: String, _ place: Document.Place) {
+    mutating func warn(_ message: String, _ place: Document.Place) {
         warnings.append(Diagnostic(file: file, line: place.line, column: place.column, message: message))
     }
 
@@ -170,7 +203,8 @@ struct Reading {
 /// `unknown key "server.domain"; did you mean "server.domains"?`
 private func unknownKeyMessage(_ entry: Document.Entry) -> String {
     let leaf = String(entry.path.reversed().prefix { $0 != "." }.reversed())
-    let isTable = entry.value == .table && !entry.path.contains(".")
+    let holdsTables = entry.elements.first?.value == .table
+    let isTable = (entry.value == .table || holdsTables) && !entry.path.contains(".")
     let section = String(entry.path.dropLast(leaf.count + 1))
     // A key in the wrong table is one step away from its right place.
     let known: [(name: String, distance: Int)] =
@@ -180,7 +214,11 @@ private func unknownKeyMessage(_ entry: Document.Entry) -> String {
             let moved = editDistance(key.leaf, leaf) + (key.section == section ? 0 : 1)
             return (key.name, min(editDistance(key.name, entry.path), moved))
         }
-    let nearest = known.min { $0.distance < $1.distance }!
+    // Of equally near ones, one of the same table.
+    let nearest = known.min {
+        ($0.distance, $0.name.hasPrefix(section + ".") ? 0 : 1)
+            < ($1.distance, $1.name.hasPrefix(section + ".") ? 0 : 1)
+    }!
     let hint =
         nearest.distance <= max(2, leaf.count / 3)
         ? "did you mean \"\(nearest.name)\"?" : "the nearest known key is \"\(nearest.name)\""

@@ -43,6 +43,11 @@ import Platform
         unsafe cp_exchange64(checked(offset, 8), value)
     }
 
+    /// Adds to a word that several processes add to; the value before. Orders nothing else.
+    @inline(__always) package func addAtomic(_ value: UInt64, at offset: Int) -> UInt64 {
+        unsafe cp_add64(checked(offset, 8), value)
+    }
+
     /// The bytes at `offset`; valid while the arena is mapped, which is as long as the process lives.
     @_lifetime(immortal)
     @inline(__always) package func bytes(_ offset: Int, count: Int) -> Span<UInt8> {

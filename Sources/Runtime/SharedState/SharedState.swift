@@ -44,6 +44,7 @@ package struct SharedState: BitwiseCopyable {
     /// Bytes of the whole arena.
     package let size: Int
     package let configuration: ConfigurationView
+    package let routes: RouteRegion
     package let processes: ProcessTable
     package let counters: Counters
     package let slots: Slots
@@ -69,6 +70,7 @@ package struct SharedState: BitwiseCopyable {
         let small = Int(sizes.smallSlots)
         let large = Int(sizes.largeSlots)
         configuration = ConfigurationView(memory: memory, at: planner.placeRegion(ConfigurationView.bytes))
+        routes = RouteRegion(memory: memory, at: planner.placeRegion(RouteRegion.bytes))
         processes = ProcessTable(memory: memory, at: planner.placeRegion(ProcessTable.bytes))
         counters = Counters(memory: memory, at: planner.placeRegion(Counters.bytes))
         slots = Slots(
@@ -131,7 +133,7 @@ package struct SharedState: BitwiseCopyable {
             MemoryLayout<RecordHeader>.size,
             MemoryLayout<Mail>.size, MemoryLayout<OutboxEntry>.size, Turn.bytes, TransactionTable.recordBytes,
             MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
-            Slots.smallBytes,
+            Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
             StoredMessages.headerBytes, TimerWheel.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()

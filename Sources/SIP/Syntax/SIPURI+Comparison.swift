@@ -11,7 +11,7 @@ struct URICharacters: ~Escapable {
 
     private let bytes: Span<UInt8>
     private let end: Int
-    private var position: Int
+    var position: Int
 
     @inline(__always)
     @_lifetime(copy bytes)

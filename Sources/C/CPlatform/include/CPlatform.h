@@ -11,6 +11,8 @@
 static inline uint64_t cp_load64(const void *p) { return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE); }
 static inline void cp_store64(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE); }
 static inline uint64_t cp_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_SEQ_CST); }
+// The value before. Relaxed: it orders nothing else.
+static inline uint64_t cp_add64(void *p, uint64_t v) { return __atomic_fetch_add((uint64_t *)p, v, __ATOMIC_RELAXED); }
 // Keeps the compiler from moving stores across: what a killed process has written is then a prefix of its program.
 static inline void cp_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -5,8 +5,13 @@
 //                                    path "server.listen"  ct_string   is_element value 2:11
 //                                    path "server.listen"  ct_integer  is_element value 2:24
 //
-// Entries stand in the order of their keys; the elements of an array follow it. What is inside an element (arrays of
-// arrays, arrays of tables) is not listed. A key that is no bare key stands in the path in quotes.
+//     [[route]]                      path "route"          ct_array    key 4:3
+//                                    path "route"          ct_table   is_element value 4:1
+//     user = "+*"                    path "route.user"     ct_string  in_element
+//
+// Entries stand in the order of their keys; the elements of an array follow it, and what is inside a table that is an
+// element follows that, with in_element, down to the elements of its arrays. Deeper (an array of arrays, a table in an
+// array in an array of tables) nothing is listed. A key that is no bare key stands in the path in quotes.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +25,7 @@ enum ct_kind { ct_table, ct_array, ct_string, ct_integer, ct_boolean, ct_float, 
 struct ct_entry {
     enum ct_kind kind;
     int is_element;
+    int in_element;                            // of the last table before it that is_element, and is not itself inside one
     const char *path;                          // UTF-8, not terminated
     size_t path_length;
     uint32_t key_line, key_column;             // from 1, in characters; of an element: where its array's key stands
