@@ -53,7 +53,7 @@ def service(domain, settings=None, advertise=True):
 
 
 def way_to(near, far):
-    """How `near`, not yet started, finds the proxy `far`: gives the Route values that Alice's phone must bring for it."""
+    """Shows `near`, not yet started, the way to the proxy `far`; gives the Route values that a request needs too."""
     # Until names can be resolved and [[route]] is there, the way stands in the request.
     del near
     return [f"<sip:{far.face[0]}:{far.face[1]};lr>"]
@@ -277,8 +277,9 @@ def returned(before, after):
     before = parsed(before)
     equal(after.start, before.start, "status line")
     equal(after.values("Via"), before.values("Via")[1:], f"Via of the {after.kind}")
-    rest = [line for line in before.lines if not line.lower().startswith(b"via:")]
-    equal([line for line in after.lines if not line.lower().startswith(b"via:")], rest, f"lines of the {after.kind}")
+    lines = [[line for line in message.lines if not line.lower().startswith((b"via:", b"v:"))]
+             for message in (after, before)]
+    equal(*lines, f"all other lines of the {after.kind}")
     equal(after.body, before.body, f"body of the {after.kind}")
 
 
