@@ -11,13 +11,14 @@ challenge) and that proxy 1 takes its own Proxy-Authorization off (F13), 3.4 F9 
 the test's phone sends it there.
 """
 
+from harness import FAST_TIMERS
 from message import Message, parameter, reply_to, uri_of
 from peers import establish
 from testing import contains, equal, test, true
 from topology import (
-    ALICE_SDP, ATLANTA, BILOXI, BOB_SDP, BOB_TAG, CHICAGO, SDP, SLOW, Chain, acknowledged, bare, call,
-    proxied, record_routed, returned, sdp, service, trying)
-from ua import UA, Dialog
+    ALICE_SDP, ATLANTA, BILOXI, BOB_SDP, BOB_TAG, CHICAGO, SDP, SLOW, Chain, acknowledged, bare, by_table, call,
+    host_of, preloaded, proxied, record_routed, returned, sdp, service, trying)
+from ua import UA, Dialog, token
 
 REGISTRATION = "1j9FpLxk3uxtm8tn@biloxi.example.com"
 
@@ -85,7 +86,16 @@ def cancellation():
 
 @test("RFC 3665 3.2: session establishment through two proxies (F4 to F23)")
 def two_proxies():
-    with Chain(ATLANTA, BILOXI) as chain:
+    session(preloaded)
+
+
+@test("RFC 3665 3.2: the same, with a [[route]] at proxy 1 instead of a second Route from Alice")
+def two_proxies_by_table():
+    session(by_table)
+
+
+def session(way):
+    with Chain(ATLANTA, BILOXI, way=way) as chain:
         seen = chain.call()
         chain.rings(seen[-1])
         _, incoming = chain.answers(seen[0], seen[-1])
@@ -161,6 +171,35 @@ def proxy_failure():
         _, incoming = chain.answers(seen[0], seen[-1])
         chain.hangs_up(incoming)
         equal(dead.drain(), [], "what proxy 1 was sent after that")
+
+
+@test("RFC 3665 3.4: a proxy whose next hop is silent does as Alice's phone does: by [[route]] it turns to the next")
+def proxy_failure_behind_proxy():
+    def over_dead(near, far):
+        hops = [f"sip:{near.prefix}111:5060", f"sip:{host_of(far)}"]
+        near.settings["route"] = [{"domain": BILOXI, "to": hops, "policy": "failover"}]
+        return []
+
+    with Chain(ATLANTA, BILOXI, settings={ATLANTA: {"timers": FAST_TIMERS}}, way=over_dead) as chain:
+        near, wire = chain.proxies[0], chain.wires[0]
+        wire.patience = 15
+        with UA("dead", near.prefix + "111", None, 5060) as dead:
+            sent = chain.alice.send(call(chain.alice, routes=chain.routes))
+            trying(chain.alice.expect(100), sent)
+            seen = chain.carry(sent, uri=chain.bob.uri)
+            copies = dead.drain()
+            equal(len({copy.raw for copy in copies}), 1, "different messages at the silent hop (no CANCEL, no ACK)")
+            true(4 <= len(copies) <= 7, f"F1 to F7: seven INVITEs, or fewer on a busy machine: {len(copies)}")
+            proxied(sent, copies[0], near)
+            true(copies[0].branch != seen[1].branch, "the next hop gets a branch of its own")
+            trying(wire.west(100), seen[1])
+            chain.rings(seen[-1])
+            _, incoming = chain.answers(seen[0], seen[-1])
+            chain.hangs_up(incoming)
+            equal(dead.drain(), [], "what the silent hop was sent after that")
+            seen = chain.call(branch="z9hG4bK" + token(), call_id="second@test")
+            chain.refuses(seen, 486, "Busy Here")
+            equal(dead.drain(), [], "what the silent hop was sent of the next call: it is skipped")
 
 
 @test("RFC 3665 3.5: an ALG before proxy 2, which writes no Record-Route and sees no more than the INVITE")
