@@ -17,7 +17,7 @@ def run_calls(proxy, count, rate, timeout):
     """Plays `count` calls through the proxy and checks that all succeeded."""
     with UA("callee", proxy.prefix + "4", proxy.address) as registrant:
         registrant.register(contact=f"<sip:callee@{proxy.prefix}3:{PORT}>")
-    with Sipp("callee", proxy.prefix + "3", proxy.address) as callee:
+    with Sipp("callee", proxy.prefix + "3", proxy.address, listens=True) as callee:
         with Sipp(
                 "caller", proxy.prefix + "2", proxy.address, "-s", "callee", "-m", str(count), "-r", str(rate),
                 "-l", str(count), "-timeout", f"{timeout}s", "-timeout_error", "-recv_timeout", "20000") as caller:

@@ -61,11 +61,14 @@ def network():
 
 
 def toml(sections):
-    """A configuration file from {"section": {"key": value}}: what we need of TOML looks the same in JSON."""
+    """A configuration file from {"section": {"key": value}}, or {"section": [{…}, …]} for an array of tables: what we
+    need of TOML looks the same in JSON.
+    """
     lines = []
-    for section, keys in sections.items():
-        lines.append(f"[{section}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    for section, content in sections.items():
+        for keys in content if isinstance(content, list) else [content]:
+            lines.append(f"[[{section}]]" if isinstance(content, list) else f"[{section}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +116,10 @@ class Sipfork:
         self.log_path = os.path.join(self.directory, "stderr")
         self.settings = {"server": {"domains": [DOMAIN], "listen": [f"udp:{self.prefix}1:5060"], "workers": 2}}
         for section, keys in (settings or {}).items():
-            self.settings.setdefault(section, {}).update(keys)
+            if isinstance(keys, list):
+                self.settings[section] = keys
+            else:
+                self.settings.setdefault(section, {}).update(keys)
         self.arguments = arguments
         self.process = None
         self.notices = []  # the lines that the daemon sent to its notify socket

@@ -15,9 +15,11 @@ PORT = 5070
 
 
 class Sipp:
-    """A sipp on `address`:5070 that plays `scenario`; further arguments go to sipp as they are."""
+    """A sipp on `address`:5070 that plays `scenario`; further arguments go to sipp as they are. One that `listens` is
+    there when this returns.
+    """
 
-    def __init__(self, scenario, address, remote, *arguments):
+    def __init__(self, scenario, address, remote, *arguments, listens=False):
         self.directory = tempfile.mkdtemp(prefix="sipfork-sipp-")
         self.scenario = scenario
         self.command = [
@@ -27,7 +29,7 @@ class Sipp:
         self.output = open(os.path.join(self.directory, "screen"), "wb")
         self.process = subprocess.Popen(
             self.command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)
-        if scenario == "callee":
+        if listens:
             await_udp_listener(address, PORT)
 
     def __enter__(self):
