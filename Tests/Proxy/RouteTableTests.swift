@@ -148,16 +148,25 @@ import Testing
     @Test func tellsTheHop() throws {
         var route = Self.route(hops: 1)
         route.hops.append(("sip:gw.example.org;transport=tcp", SocketAddress(), .tcp))
-        let table = try Self.table([Self.route(), route])
-        let first = table.hop(1, 0)
+        let table = try Self.table([Self.route(user: "nobody"), route])
+        let hops = table.hops(of: try #require(match(table)), now: 1000)
+        let first = hops[0]
         #expect(first.route == 1 && first.index == 0)
         #expect(first.address.text == "192.0.2.1:5060" && first.transport == .udp)
-        let second = table.hop(1, 1)
+        let second = hops[1]
         #expect(second.address.isNone && second.transport == .tcp)
         let uri = second.uri
         #expect(
             String(decoding: uri.indices.map { uri[$0] }, as: UTF8.self) == "sip:gw.example.org;transport=tcp"
         )
+    }
+
+    @Test func aHopIsOneNumber() {
+        for (route, hop) in [(0, 0), (0, 15), (1, 0), (63, 15)] {
+            let number = RouteTable.number(route, hop)
+            #expect(number != 0)
+            #expect(RouteTable.place(number) == (route, hop))
+        }
     }
 
     @Test func failsOverInTheOrderOfTheFile() throws {

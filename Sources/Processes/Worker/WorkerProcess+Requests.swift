@@ -160,7 +160,8 @@ extension WorkerProcess {
 
     private mutating func begin(_ message: Message, _ source: RequestSource, key: UInt64) {
         let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
-        let isForUs = isForUs(message, request.routing)
+        let match = route(of: message, request)
+        let isForUs = match == nil && isForUs(message, request.routing)
         var tableKey = key
         if isForUs && MergedRequests.concerns(message.method) {
             tableKey = MergedRequests.key(message, keys: keys)
@@ -172,6 +173,10 @@ extension WorkerProcess {
         guard let cell = makeServer(message, source, key: tableKey, branchKey: key) else { return }
         if isForUs {
             serve(cell, message)
+            return
+        }
+        if let match {
+            follow(match, cell, message, request)
             return
         }
         switch request.routing.decision {
@@ -202,7 +207,7 @@ extension WorkerProcess {
     }
 
     /// §16.3 step 4: what comes round again is answered 482.
-    private mutating func isLooping(_ cell: UInt32, _ message: Message) -> Bool {
+    mutating func isLooping(_ cell: UInt32, _ message: Message) -> Bool {
         guard LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) else { return false }
         state.counters.add(.loopsDetected, me)
         respondLocally(cell, message, status: 482)

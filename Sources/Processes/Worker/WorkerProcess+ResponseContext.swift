@@ -34,6 +34,8 @@ extension WorkerProcess {
             return
         }
         close(mail, &record)
+        let end: ForkEnd = mail.status == 503 ? .unreachable : .answer
+        noteHop(of: mail.fork, record, end)
         if mail.status < 300 {
             // Step 5: every 2xx of an INVITE is forwarded at once; of another request, the first.
             record.isSearchEnded = true
@@ -50,7 +52,7 @@ extension WorkerProcess {
             record.isSearchEnded = true
             cancelForks(&record, cell, except: mail.fork)
         }
-        goOn(&record, cell, after: mail.status == 503 ? .unreachable : .answer)
+        goOn(&record, cell, after: end)
     }
 
     /// A fork ended without a response: 408 for a timeout, 503 for a transport error (§16.9).
@@ -61,7 +63,9 @@ extension WorkerProcess {
         if record.open & bit == 0 { return }
         close(mail, &record)
         offerLocal(&record, status: mail.status, fork: mail.fork)
-        goOn(&record, cell, after: ForkEnd(done: mail))
+        let end = ForkEnd(done: mail)
+        noteHop(of: mail.fork, record, end)
+        goOn(&record, cell, after: end)
     }
 
     /// A fork owes nothing any more, and its part of Max-Breadth is free again.

@@ -206,7 +206,7 @@ extension WorkerProcess {
     }
 
     /// The Request-URI that the request goes on with; false, and nothing written, where it is as it came.
-    private func writeOwnURI(_ message: Message, _ routing: RequestRouting, to writer: inout ByteWriter)
+    func writeOwnURI(_ message: Message, _ routing: RequestRouting, to writer: inout ByteWriter)
         -> Bool
     {
         if routing.stripsMaddr {

@@ -18,6 +18,7 @@ struct WorkerProcess: ~Copyable {
     let workers: Int
     let keys: Keys
     let identity: Identity
+    let routes: RouteTable
     let settings: WorkerSettings
     let values: TimerValues
     var turn: Turn
@@ -50,6 +51,7 @@ struct WorkerProcess: ~Copyable {
         shard = state.shard(index)
         turn = Turn(memory: state.memory, at: shard.turn)
         identity = Identity(state.configuration)
+        routes = RouteTable(state.routes)
         let snapshot = state.configuration.snapshot
         settings = WorkerSettings(snapshot)
         values = TimerValues(t1: snapshot.t1, t2: snapshot.t2, t4: snapshot.t4, c: snapshot.timerC)

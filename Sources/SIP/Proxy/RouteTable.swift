@@ -88,8 +88,15 @@ package struct RouteTable: BitwiseCopyable {
         return hops
     }
 
-    /// One hop by its number, for who has stored that.
-    package func hop(_ route: Int, _ hop: Int) -> RouteHop { RouteHop(region, route, hop) }
+    /// A hop as one number, `ForkTarget.hop`: never 0.
+    package static func number(_ route: Int, _ hop: Int) -> UInt16 {
+        UInt16(route * RouteRegion.maximumHops + hop + 1)
+    }
+
+    /// The route and the hop in it that a number stands for.
+    package static func place(_ number: UInt16) -> (route: Int, hop: Int) {
+        (Int(number - 1) / RouteRegion.maximumHops, Int(number - 1) % RouteRegion.maximumHops)
+    }
 
     package func isDead(_ route: Int, _ hop: Int, now: UInt64) -> Bool {
         now < region.deadUntil(route, hop)
