@@ -61,11 +61,15 @@ def network():
 
 
 def toml(sections):
-    """A configuration file from {"section": {"key": value}}: what we need of TOML looks the same in JSON."""
+    """A configuration file from {"section": {"key": value}}, and {"section": [{"key": value}, …]} for an array of
+    tables: what we need of TOML looks the same in JSON.
+    """
     lines = []
     for section, keys in sections.items():
-        lines.append(f"[{section}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        tables = [(f"[[{section}]]", table) for table in keys] if isinstance(keys, list) else [(f"[{section}]", keys)]
+        for header, table in tables:
+            lines.append(header)
+            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -98,8 +102,8 @@ def memory(pid):
 class Sipfork:
     """One running sipforkd. Use as a context manager: leaving it checks the clean stop, unless the test failed before.
 
-    `settings` is merged into the configuration file section by section; `directory` is kept by the caller when given,
-    so that a second Sipfork can start on the state of a first one.
+    `settings` is merged into the configuration file section by section (an array of tables whole); `directory` is kept
+    by the caller when given, so that a second Sipfork can start on the state of a first one.
     """
 
     def __init__(self, settings=None, prefix=None, directory=None, arguments=None):
@@ -113,7 +117,10 @@ class Sipfork:
         self.log_path = os.path.join(self.directory, "stderr")
         self.settings = {"server": {"domains": [DOMAIN], "listen": [f"udp:{self.prefix}1:5060"], "workers": 2}}
         for section, keys in (settings or {}).items():
-            self.settings.setdefault(section, {}).update(keys)
+            if isinstance(keys, list):
+                self.settings[section] = keys
+            else:
+                self.settings.setdefault(section, {}).update(keys)
         self.arguments = arguments
         self.process = None
         self.notices = []  # the lines that the daemon sent to its notify socket
