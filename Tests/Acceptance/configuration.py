@@ -48,6 +48,18 @@ enabled = true
 min-expires = 60
 store = "memory"
 
+[[route]]
+user = "+*"
+domain = "*.example.org"
+method = ["INVITE", "MESSAGE"]
+source = "192.0.2.0/24"
+to = ["sip:192.0.2.20", "sip:[2001:db8::20]:5070;transport=udp"]
+policy = "round-robin"
+dead-time = 5
+
+[[route]]
+to = ["sip:localhost:5070"]
+
 [log]
 level = "debug"
 calls = "all"
@@ -80,6 +92,16 @@ REFUSED = [
     ("[registrar]\nstore = \"mysql\"\n", (2, 9), ["registrar.store", "sqlite", "memory"]),
     ("[registrar]\nmin-expires = 3601\n", (2, 15), ["registrar.min-expires", "3600"]),
     ("[log]\nlevel = \"loud\"\n", (2, 9), ["log.level", "loud"]),
+    ("[[route]]\nuser = \"+*\"\n", (1, 1), ["route.to", "array"]),
+    ("[log]\n[[route]]\nto = [\"sip:192.0.2.1\"]\n\n[[route]]\nto = []\n", (6, 6), ["route.to", "at least 1"]),
+    ("[[route]]\nto = [\"sip:192.0.2.1\"]\nusers = \"a\"\n", (3, 1), ["route.users", "route.user"]),
+    ("[[routes]]\nto = [\"sip:192.0.2.1\"]\n", (1, 3), ["routes", "route"]),
+    ("[route]\nto = [\"sip:192.0.2.1\"]\n", (1, 1), ["route", "[[route]]"]),
+    ("[[route]]\nto = [\"sip:192.0.2.1\", \"sip:gw@192.0.2.1\"]\n", (2, 24), ["route.to", "sip:HOST:PORT"]),
+    ("[[route]]\nto = [\"sips:192.0.2.1\"]\n", (2, 7), ["route.to", "sips:192.0.2.1"]),
+    ("[[route]]\nto = [\"sip:192.0.2.1\"]\npolicy = \"random\"\n", (3, 10), ["route.policy", "round-robin"]),
+    ("[[route]]\nto = [\"sip:192.0.2.1\"]\nsource = \"everyone\"\n", (3, 10), ["route.source", "192.0.2.0/24"]),
+    ("[[route]]\nto = [\"sip:192.0.2.1\"]\ndead-time = 86401\n", (3, 13), ["route.dead-time", "86400"]),
     ("[server]\nworkers = \n", (2, None), []),
     ("[server\nworkers = 2\n", (1, None), []),
     ("[server]\nworkers = 2\nworkers = 3\n", (3, None), []),
@@ -133,6 +155,18 @@ def warning():
     status, output = daemon("-t", "-c", "FILE", text="[timers]\nc = 1000\n")
     equal(status, 0, "exit status")
     contains(output, "sipfork.toml:2:5: ", "the warning")
+
+
+@test("next hops that are names, or want TCP, are accepted with a warning that names the line")
+def route_warning():
+    text = "[[route]]\nto = [\"sip:192.0.2.1\",\n  \"sip:gw.example.net\",\n  \"sip:192.0.2.2;transport=tcp\"]\n"
+    status, output = daemon("-t", "-c", "FILE", text=text)
+    equal(status, 0, f"exit status ({output})")
+    lines = output.splitlines()
+    equal(len(lines), 2, f"warnings ({output})")
+    for line, (place, word) in zip(lines, (("3:3", "sip:gw.example.net"), ("4:3", "transport=tcp"))):
+        contains(line, f"sipfork.toml:{place}: ", "the warning")
+        contains(line, word, "the warning")
 
 
 @test("--domain and --listen without a file: it runs on defaults, for several domains and addresses")
