@@ -54,12 +54,7 @@ extension WorkerProcess {
     }
 
     private func mayGoOn(_ record: ServerRecord, after end: ForkEnd) -> Bool {
-        switch record.search {
-        case .parallel: return true
-        // The client of a non-INVITE gives up when our fork does: a later answer would find nobody.
-        case .byQ: return record.isInvite || end != .silence
-        case .failover: return end == .unreachable || end == .silence && record.isInvite
-        }
+        record.search != .failover || end == .silence || end == .unreachable
     }
 
     /// Starts what is next in order, as much of it as the breadth allows.
