@@ -33,6 +33,18 @@ struct ManualTests {
         #expect(listed.count == Set(listed).count)
     }
 
+    @Test("sipfork(7) names a part of packaging/test for every row of its table, and every part in some row")
+    func parts() throws {
+        let table = try lines("man/sipfork.7").filter { $0.hasPrefix("     tests: ") }
+        let named = Set(table.flatMap { $0.split(separator: " ").dropFirst().map(String.init) })
+        let files = try FileManager.default.contentsOfDirectory(
+            atPath: repository.appending(path: "Tests/Acceptance").path)
+        let parts = try files.filter { $0.hasSuffix(".py") }.filter {
+            try lines("Tests/Acceptance/\($0)").contains { $0.hasPrefix("@test(") }
+        }
+        #expect(named == Set(parts.map { String($0.dropLast(3)) }))
+    }
+
     @Test("sipforkctl(8) names every key of the JSON", arguments: ManualTests.views)
     func keys(view: JSON) throws {
         let page = try lines("man/sipforkctl.8").filter { $0.contains(".Li ") || $0.contains(" Li ") }
@@ -81,10 +93,13 @@ struct ManualTests {
         }
     }
 
-    private func lines(_ path: String) throws -> [Substring] {
-        let repository = URL(fileURLWithPath: #filePath)
+    private var repository: URL {
+        URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        return try String(contentsOf: repository.appending(path: path), encoding: .utf8).split(
+    }
+
+    private func lines(_ path: String) throws -> [Substring] {
+        try String(contentsOf: repository.appending(path: path), encoding: .utf8).split(
             separator: "\n")
     }
 
