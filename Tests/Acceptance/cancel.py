@@ -158,8 +158,8 @@ def re_invite():
 @test("a CANCEL that finds no INVITE is forwarded statelessly to where the INVITE would go (§16.10)")
 def unknown():
     with Sipfork(SLOW) as proxy, one_callee(proxy) as (alice, (bob,)):
-        for routes, uri in (
-                ((), bob.uri), ([f"<sip:{proxy.address[0]};lr>", f"<sip:{bob.host}:{bob.port};lr>"], "sip:x@far.invalid")):
+        by_route = [f"<sip:{proxy.address[0]};lr>", f"<sip:{bob.host}:{bob.port};lr>"]
+        for routes, uri in (((), bob.uri), (by_route, "sip:x@far.invalid")):
             invite = alice.request("INVITE", uri, routes=routes)
             alice.cancel(invite)
             seen = bob.expect("CANCEL")

@@ -5,8 +5,8 @@ from ua import token
 
 
 def passed_on(hop, request, uri=None, routes=None, via=None):
-    """What a proxy at `hop` makes of a request: its Via on top, one hop less. `uri` replaces the Request-URI and `routes`
-    the Route; the rest stays as it was.
+    """What a proxy at `hop` makes of a request: its Via on top, one hop less. `uri` replaces the Request-URI,
+    `routes` the Route; the rest stays as it was.
     """
     fields = [("Via", via or f"SIP/2.0/UDP {hop.host}:{hop.port};branch=z9hG4bK{token()}")]
     fields += [("Route", value) for value in routes or []]

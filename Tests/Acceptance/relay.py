@@ -215,6 +215,7 @@ def restarted(between):
                     if seen is not None:
                         second.ua.answer(seen, 200)
                     statuses.append(first.ua.expect_final(request).kind)
+                hang_up(*establish(alice, bob))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return statuses

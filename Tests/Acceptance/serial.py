@@ -160,7 +160,7 @@ def global_failure():
 
 
 def best_of(*groups):
-    """A call to phones of which each refuses in its turn, groups of (status, headers...); gives the caller's response."""
+    """A call to phones of which each refuses in its turn, with a (status, headers...); gives the caller's response."""
     q = [f"0.{9 - number}" for number in range(len(groups))]
     with Sipfork(SLOW) as proxy, ranked(proxy, *q) as (alice, phones):
         invite = alice.invite("bob")

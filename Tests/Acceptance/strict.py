@@ -1,4 +1,4 @@
-"""Strict routers before and behind us, maddr, and Route in every spelling (RFC 3261 §16.4, §16.6 step 6, §16.12.1.2)."""
+"""Strict routers before and behind us, maddr, Route in every spelling (RFC 3261 §16.4, §16.6 step 6, §16.12.1.2)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""tel: URIs (RFC 3966) are users of our domains; schemes that the proxy does not know get 416 (RFC 3261 §16.3 step 2)."""
+"""tel: URIs (RFC 3966) are users of our domains; schemes that nobody knows get 416 (RFC 3261 §16.3 step 2)."""
 
 from harness import FAST_TIMERS, Sipfork
 from peers import Cast, accept_cancel, establish, hang_up, one_callee
@@ -172,7 +172,7 @@ def no_number():
         for uri in (
                 "tel:7042", "tel:", "tel:+", "tel:;phone-context=example.org", "tel:-;phone-context=example.org",
                 "tel:bob;phone-context=example.org", "tel:bob@example.org", "tel:7042;phone-context=",
-                "tel:7042;phone-context", "tel:7042;phone-context=+", "tel:++1", "tel:+1%32", "tel:7042;phone-context=@",
+                "tel:7042;phone-context", "tel:7042;phone-context=+", "tel:++1", "tel:7042;phone-context=@",
                 "tel:+" + "1" * 3000, "tel:7042;phone-context=" + "a" * 3000, "tel:7042" + ";x" * 1000):
             fails(alice, uri, 400, 404, 414, 416, 480, 484)
         bob.silent(0.1)
