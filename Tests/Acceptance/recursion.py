@@ -196,8 +196,8 @@ def unreachable():
                 alice.ack_failure(invite, response)
             invite = alice.invite("bob")
             redirect(bob, "<sip:x@name.invalid>")
-            response = alice.expect_final(invite, 8)
-            true(response.kind in (408, 480, 500), f"when the only place cannot be reached: {response.start}")
+            response = alice.expect_final(invite, 8)  # a proxy that cannot find the place may leave it to the caller
+            true(response.kind in (302, 408, 480, 500), f"when the only place cannot be reached: {response.start}")
             alice.ack_failure(invite, response)
 
 

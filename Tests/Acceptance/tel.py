@@ -165,14 +165,22 @@ def not_registered():
                 reaches(alice, phone, "tel:+1-201-555-0123")
 
 
-@test("what is no telephone number, or a local one without context: refused, nobody rings", limit=90)
+@test("a local number without a context is nobody's: not translated (RFC 3966 §9), whoever has it as a user name")
+def no_context():
+    with Sipfork(FAST) as proxy, caller_of(proxy) as alice, phone_of(proxy, "7042") as phone:
+        for uri in ("tel:7042", "tel:70-42;ext=1", "tel:7042;phone-contextx=example.org", "tel:7042;phone-context"):
+            fails(alice, uri, 400, 404, 480, 484)
+        phone.silent(0.1)
+
+
+@test("what is no telephone number: refused, nobody rings", limit=90)
 def no_number():
     with Sipfork(FAST) as proxy, one_callee(proxy) as (alice, (bob,)), phone_of(proxy, "7042") as phone:
         pids = sorted(proxy.descendants())
         for uri in (
-                "tel:7042", "tel:", "tel:+", "tel:;phone-context=example.org", "tel:-;phone-context=example.org",
+                "tel:", "tel:+", "tel:;phone-context=example.org", "tel:-;phone-context=example.org",
                 "tel:bob;phone-context=example.org", "tel:bob@example.org", "tel:7042;phone-context=",
-                "tel:7042;phone-context", "tel:7042;phone-context=+", "tel:++1", "tel:7042;phone-context=@",
+                "tel:7042;phone-context=+", "tel:++1", "tel:7042;phone-context=@",
                 "tel:+" + "1" * 3000, "tel:7042;phone-context=" + "a" * 3000, "tel:7042" + ";x" * 1000):
             fails(alice, uri, 400, 404, 414, 416, 480, 484)
         bob.silent(0.1)
