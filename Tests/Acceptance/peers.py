@@ -7,12 +7,15 @@ from ua import UA, Dialog
 
 
 class Cast:
-    """A caller (alice) and callees that registered, each on an address of its own in the proxy's /24."""
+    """A caller (alice) and callees that registered, each on an address of its own in the proxy's /24; `q` has the
+    preference of each contact, as text, or None for one without.
+    """
 
-    def __init__(self, proxy, names):
+    def __init__(self, proxy, names, q=()):
         self.stack = contextlib.ExitStack()
         self.proxy = proxy
         self.names = names
+        self.q = list(q) + [None] * (len(names) - len(q))
 
     def __enter__(self):
         try:
@@ -21,7 +24,8 @@ class Cast:
             for index, name in enumerate(self.names):
                 callee = UA(name, f"{self.proxy.prefix}{10 + index}", self.proxy.address)
                 self.callees.append(self.stack.enter_context(callee))
-                callee.register()
+                q = self.q[index]
+                callee.register(contact=f"<{callee.uri}>;q={q}" if q else None)
         except BaseException:
             self.stack.close()
             raise
@@ -39,6 +43,11 @@ def one_callee(proxy):
 def three_contacts(proxy):
     """A caller and three phones, all registered for bob, answering with the tags bob1, bob2, bob3."""
     return Cast(proxy, ["bob", "bob", "bob"])
+
+
+def ranked(proxy, *q):
+    """A caller and a phone for each q ("0.7"), all registered for bob, answering with the tags bob1, bob2, ..."""
+    return Cast(proxy, ["bob"] * len(q), q)
 
 
 def is_hop_by_hop(cancel, invite):
