@@ -141,16 +141,19 @@ package struct RequestRouting {
         return (count, last)
     }
 
-    /// A tel URI is for one of our users (RFC 3966): a number of the world or of a prefix in any of our
-    /// domains, one of a domain's own dialling plan in that domain.
+    /// A tel URI is for one of our users (RFC 3966): a global number in any of our domains, a local one in
+    /// the domain that its context names. A context that we do not know is not translated (§9): what a
+    /// prefix such as +1914 is local to, nobody has told us. A local number that lacks its context, as some
+    /// phones send it, is taken for one of our own dialling plan.
     private mutating func telephone(_ message: Message, _ identity: Identity) -> Decision {
         if message.method == .register { return .refuse(.unsupportedScheme) }
-        if let context = uri.parameter(named: "phone-context", message.bytes) {
-            let host = message.bytes.slice(context)
-            if host.isEmpty || host[0] != 0x2B {
-                guard identity.isOurs(host: host, port: 0) else { return .refuse(.foreignPhoneContext) }
-                phoneContext = context
+        guard uri.isTelephoneNumber(message.bytes) else { return .refuse(.badRequestURI) }
+        let isGlobal = message.bytes[uri.user.start] == UInt8(ascii: "+")
+        if !isGlobal, let context = uri.parameter(named: "phone-context", message.bytes) {
+            guard identity.isOurs(host: message.bytes.slice(context), port: 0) else {
+                return .refuse(.foreignPhoneContext)
             }
+            phoneContext = context
         }
         return .lookUp
     }

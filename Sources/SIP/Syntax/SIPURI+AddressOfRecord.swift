@@ -36,6 +36,29 @@ extension SIPURI {
         }
     }
 
+    /// True where the user is a telephone number (RFC 3966 §3): + and digits, or digits, * # and A to F of a
+    /// local number, with visual separators.
+    package func isTelephoneNumber(_ bytes: Span<UInt8>) -> Bool {
+        var characters = URICharacters(bytes, user)
+        var isGlobal = false
+        var digits = 0
+        var isFirst = true
+        while let character = characters.next() {
+            let byte = character.byte
+            defer { isFirst = false }
+            if isFirst && byte == UInt8(ascii: "+") {
+                isGlobal = true
+            } else if byte.isDigit
+                || !isGlobal && (byte.hexadecimalValue != nil || byte == UInt8(ascii: "*") || byte == 0x23)
+            {
+                digits += 1
+            } else if !SIPURI.isVisualSeparator(byte) {
+                return false
+            }
+        }
+        return digits > 0
+    }
+
     private static func isVisualSeparator(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: "-") || byte == Ascii.dot || byte == UInt8(ascii: "(")
             || byte == UInt8(ascii: ")")
