@@ -137,10 +137,11 @@ def no_transaction_identifier(data):
                 true(any(word in response.reason.lower() for word in ("via", "branch")), f"reason: {response.reason}")
 
 
-def without_version(data):
-    """In the archive, but in no section: no SIP-Version in the start line. 400, or dropped as no SIP; not forwarded."""
+@test("RFC 4475 appendix A test: no SIP-Version; in the archive, but in no section")
+def without_version():
+    """400, or dropped as no SIP; not forwarded."""
     with Stage(domains=["jasomi.com"], users=["sip:alan@jasomi.com"]) as scene:
-        scene.alice.send(data)
+        scene.alice.send(message("test"))
         scene.settled()
         equal([seen.start for seen in scene.bob.drain()], [], "what bob received")
         true(all(seen.kind == 400 for seen in scene.alice.drain()), "nothing but 400")
@@ -346,4 +347,3 @@ row("3.3.14", "regescrt", "a header in the contact's URI", escaped_header)
 row("3.3.15", "sdp01", "an Accept that nobody can please", passes(
     406, "Not Acceptable", [("Warning", '399 b.example.com "nothing of that kind"')]))
 row("3.4.1", "inv2543", "an INVITE after RFC 2543", passes(*BUSY, users=["sip:UserB@example.com"]))
-row("appendix A", "test", "no SIP-Version, and in no section", without_version)
