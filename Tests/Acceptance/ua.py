@@ -44,14 +44,23 @@ class Dialog:
 
 
 class UA:
-    """A user agent on one address. `proxy` is where requests go unless told otherwise."""
+    """A user agent on one address, IPv4 or IPv6. `proxy` is where requests go unless told otherwise.
+
+    `host` is the address as SIP writes it, an IPv6 one in brackets.
+    """
 
     def __init__(self, name, address, proxy, port=0, domain="example.org"):
         self.name, self.proxy, self.domain = name, proxy, domain
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.socket.bind((address, port))
-        self.host, self.port = self.socket.getsockname()
+        try:
+            self.socket.bind((address, port))
+        except OSError:
+            self.socket.close()
+            raise
+        self.address, self.port = self.socket.getsockname()[:2]
+        self.host = f"[{self.address}]" if ":" in address else self.address
         self.uri = f"sip:{name}@{self.host}:{self.port}"
         self.aor = f"sip:{name}@{domain}"
         self.seen = set()

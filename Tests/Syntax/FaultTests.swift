@@ -142,6 +142,17 @@ private let goodText = """
             Scanned(goodText.replacing("OPTIONS sip:bob@biloxi.com SIP/2.0", with: line)).result == result)
     }
 
+    /// Max-Forwards means nothing in a response.
+    @Test(arguments: [
+        "Max-Forwards: x", "Max-Forwards: 256", "Max-Forwards:", "Max-Forwards: 1\nMax-Forwards: 2",
+    ])
+    func passesAResponseWithAnyMaxForwards(lines: String) {
+        let response = goodText.replacing("OPTIONS sip:bob@biloxi.com SIP/2.0", with: "SIP/2.0 200 OK")
+        let scanned = Scanned(response.replacing("Max-Forwards: 70", with: lines))
+        #expect(scanned.result == .complete)
+        #expect(scanned.index.maxForwards == -1)
+    }
+
     @Test(arguments: Fault.allCases)
     func everyFaultHasWords(fault: Fault) {
         #expect(fault.reason.utf8CodeUnitCount > 5)

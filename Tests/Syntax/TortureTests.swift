@@ -37,6 +37,8 @@ import Testing
         ("bcast", .complete),
         ("zeromf", .complete), ("cparam01", .complete), ("cparam02", .complete), ("regescrt", .complete),
         ("sdp01", .complete), ("inv2543", .complete),
+        // In the archive, but in no section: a start line without version.
+        ("test", .notSIP),
     ])
     func isJudged(name: String, result: ScanResult) throws {
         #expect(try message(name).result == result)

@@ -109,6 +109,10 @@ private func areEqual(_ left: String, _ right: String) -> Bool {
         ("sip:a@b;%6C%72", "sip:a@b;lr"), ("sip:%00@h", "sip:%00@h"), ("SIP:a@b", "sip:a@b"),
         ("sip:a%23@b", "sip:a#@b"), ("tel:+1;EXT=5", "tel:+1;ext=5"),
         ("sip:a@[2001:DB8::1]", "sip:a@[2001:db8::1]"),
+        // RFC 5954 §4: addresses, not their texts.
+        ("sip:a@[2001:db8::1]", "sip:a@[2001:0DB8:0:0::0001]"),
+        ("sip:[::1]:5070", "sip:[0:0:0:0:0:0:0:1]:5070"),
+        ("sip:[::ffff:1.2.3.4]", "sip:[::FFFF:102:304]"),
         ("urn:service:sos", "urn:service:sos"), ("sip:a%3B@b", "sip:a%3b@b"),
     ])
     func equalURIs(left: String, right: String) {
@@ -129,7 +133,8 @@ private func areEqual(_ left: String, _ right: String) -> Bool {
         ("sip:a@b;maddr=1.2.3.4", "sip:a@b"), ("sip:a@b;lr", "sip:a@b;lr=on"), ("sip:a%40@b", "sip:a%41@b"),
         ("sip:a;x@b", "sip:a%3Bx@b"), ("sip:%00@h", "sip:%00%00@h"), ("sip:a@b?x=1&y=2", "sip:a@b?x=1&y=3"),
         ("sip:a@b?x=1", "sip:a@b?x=1&y=2"), ("sip:v%25%34%31@h", "sip:vA@h"), ("urn:a", "urn:b"),
-        ("tel:1", "sip:1"),
+        ("tel:1", "sip:1"), ("sip:[::1]", "sip:[::2]"), ("sip:[::1]:5070", "sip:[::1:5070]"),
+        ("sip:a@[::ffff:1.2.3.4]", "sip:a@1.2.3.4"), ("sip:[1::]", "sip:[::1]"), ("sip:[1:2]", "sip:[1:3]"),
     ])
     func unequalURIs(left: String, right: String) {
         #expect(!areEqual(left, right))
@@ -149,6 +154,8 @@ private func areEqual(_ left: String, _ right: String) -> Bool {
         ("sip:v%25%34%31@h", "v%2541@h"), ("sip:a#b@h", "a%23b@h"), ("sip:a%23b@h", "a%23b@h"),
         ("sip:a%3bb@h", "a%3Bb@h"), ("sips:a@[2001:DB8::1]:1", "a@[2001:db8::1]"), ("tel:+1-2;x", "+12"),
         ("sip:%C3%BC@h", "%C3%BC@h"), ("sip:ü@h", "%C3%BC@h"),
+        ("sip:a@[2001:0DB8:0:0::0010]", "a@[2001:db8::10]"), ("sip:[::1.2.3.4]", "[::102:304]"),
+        ("sip:a@[2001:db8::0:1:0:0]", "a@[2001:db8::1:0:0]"), ("sip:a@[A:B]", "a@[a:b]"),
     ])
     func writesTheAddressOfRecord(text: String, expected: String) {
         #expect(Parsed(text)?.addressOfRecord == expected)

@@ -3,9 +3,10 @@ import Platform
 extension SIPURI {
     /// Writes the address of record in the one form that all equal ones share (RFC 3261 §10.3 step 5):
     /// `user@host`, or `host` where there is no user; parameters, headers, password and port left out, the
-    /// host in lower case.
+    /// host in lower case, an IPv6 address in the text form of RFC 5952 (RFC 5954 §4: texts do not count).
     ///
     ///     SIP:%61lice;x=%40@AtLanTa.com:5060;lr  →  alice;x=%40@atlanta.com
+    ///     sip:bob@[2001:0DB8:0::0.0.0.1]         →  bob@[2001:db8::1]
     ///
     /// Escapes of unreserved characters are resolved. Everything else that needs one is escaped in capitals,
     /// whether it was or not, so that the form is stable: writing what was written gives the same again.
@@ -13,6 +14,7 @@ extension SIPURI {
         writeUser(bytes, to: &writer)
         guard !host.isEmpty else { return }
         if !user.isEmpty { writer.append(Ascii.at) }
+        if let address = ipv6Address(bytes) { return address.writeHost(to: &writer) }
         for place in host.start..<host.end { writer.append(bytes[place].lowercased) }
     }
 
@@ -57,6 +59,12 @@ extension SIPURI {
             }
         }
         return digits > 0
+    }
+
+    /// The host where it is an IPv6 address, port 0; nil where it is a name or an IPv4 address.
+    func ipv6Address(_ bytes: Span<UInt8>) -> SocketAddress? {
+        guard host.lies(in: bytes), !host.isEmpty, bytes[host.start] == Ascii.openBracket else { return nil }
+        return SocketAddress(host: bytes.extracting(host.start..<host.end), port: 0)
     }
 
     private static func isVisualSeparator(_ byte: UInt8) -> Bool {

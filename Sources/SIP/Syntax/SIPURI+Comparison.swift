@@ -1,3 +1,5 @@
+import Platform
+
 /// Reads a URI component character by character with escapes resolved where RFC 3261 §19.1.4 calls both forms
 /// equal: an escaped *reserved* character is not the same as the plain one, every other escaped character is.
 ///
@@ -66,7 +68,7 @@ struct URICharacters: ~Escapable {
     }
 }
 
-/// Comparison of URIs after RFC 3261 §19.1.4; not transitive.
+/// Comparison of URIs after RFC 3261 §19.1.4 and RFC 5954 §4; not transitive.
 ///
 /// Ours beyond the text: tel URIs and unknown schemes are compared with scheme and parameters without regard
 /// to case, the rest byte for byte; URIs with more than 64 parameters or headers are equal to nothing (the
@@ -85,7 +87,7 @@ extension SIPURI {
         guard a.port == b.port, a.hasPassword == b.hasPassword,
             URICharacters.equal(aBytes, a.user, bBytes, b.user, ignoringCase: false),
             URICharacters.equal(aBytes, a.password, bBytes, b.password, ignoringCase: false),
-            URICharacters.equal(aBytes, a.host, bBytes, b.host, ignoringCase: true)
+            hostsAgree(a, aBytes, b, bBytes)
         else { return false }
         return parametersAgree(a, aBytes, b, bBytes) && parametersAgree(b, bBytes, a, aBytes)
             && headersAgree(a, aBytes, b, bBytes) && headersAgree(b, bBytes, a, aBytes)
@@ -95,6 +97,15 @@ extension SIPURI {
     package static func equal(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
         guard let a = parse(left), let b = parse(right) else { return false }
         return equal(a, left, b, right)
+    }
+
+    /// IPv6 addresses by their value (RFC 5954 §4), all else by its text.
+    private static func hostsAgree(
+        _ a: SIPURI, _ aBytes: Span<UInt8>, _ b: SIPURI, _ bBytes: Span<UInt8>
+    ) -> Bool {
+        if URICharacters.equal(aBytes, a.host, bBytes, b.host, ignoringCase: true) { return true }
+        guard let left = a.ipv6Address(aBytes), let right = b.ipv6Address(bBytes) else { return false }
+        return left == right
     }
 
     /// Each parameter of `a` that `b` has too matches, and none is missing in `b` that must not be.

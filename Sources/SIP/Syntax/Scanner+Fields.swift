@@ -24,6 +24,7 @@ extension ScanPass {
             guard isFirst else { return note(.duplicateCSeq) }
             if !scanCSeq(value, &index) { note(.badCSeq) }
         case .maxForwards:
+            guard index.isRequest else { return }  // means nothing in a response
             guard isFirst else { return note(.duplicateMaxForwards) }
             // §20.22: 0 to 255.
             if let number = parseDecimal(bytes, value), number <= 255 {
