@@ -141,8 +141,8 @@ extension WorkerProcess {
 
     private static var mostForks: Int { 64 }
 
-    /// §16.7 step 4 with `forking.recurse`: the Contacts of a 3xx become targets, each URI once in a request
-    /// (§16.5). False where that gives none.
+    /// §16.7 step 4 with `forking.recurse`: the Contacts of a 3xx become targets, each URI once in a request.
+    /// False where that gives none.
     mutating func addRedirection(_ redirect: Message, _ record: inout ServerRecord) -> Bool {
         guard settings.recurses, !record.isSearchEnded, let message = storedMessage(record.request),
             let first = TargetSet(shard.stored.bytes(record.targets))
@@ -150,6 +150,8 @@ extension WorkerProcess {
         let source = RequestSource(
             message, peer: first.head.source, listener: record.listener)
         let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
+        // §16.5: the targets of a URI that is not ours are not ours to choose.
+        guard request.routing.decision == .lookUp else { return false }
         let known = Int(record.forkCount)
         let room = WorkerProcess.mostForks - known
         guard room > 0,
