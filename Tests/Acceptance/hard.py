@@ -59,7 +59,7 @@ class Stage:
     def __init__(
             self, domains=("example.com",), users=("sip:user@example.com",), port=5060, settings=None, six=False,
             known_as=None):
-        merged = {"timers": FAST_TIMERS, "server": {"domains": list(domains)}}
+        merged = {"timers": dict(FAST_TIMERS), "server": {"domains": list(domains)}}
         for section, keys in (settings or {}).items():
             merged.setdefault(section, {}).update(keys)
         prefix = network()
