@@ -48,7 +48,8 @@ extension SocketAddress {
         return parts == 3 && digits > 0 ? value << 8 | part : nil
     }
 
-    /// RFC 4291 §2.2 text forms, an embedded IPv4 tail included; no zone.
+    /// RFC 4291 §2.2 text forms, an embedded IPv4 tail included; no zone. Also the third colon in front of that
+    /// tail which the grammar of RFC 3261 §25.1 has by mistake, and RFC 5118 §4.10 wants tolerated.
     static func ipv6Groups(_ bytes: Span<UInt8>) -> InlineArray<8, UInt16>? {
         var groups = InlineArray<8, UInt16>(repeating: 0)
         var count = 0
@@ -58,6 +59,7 @@ extension SocketAddress {
             guard bytes[1] == 0x3A else { return nil }
             gap = 0
             index = 2
+            if isColonOfTail(bytes, index) { index = 3 }
         }
         while index < bytes.count {
             if count == 8 { return nil }
@@ -90,6 +92,7 @@ extension SocketAddress {
                 if gap >= 0 { return nil }
                 gap = count
                 index += 1
+                if isColonOfTail(bytes, index) { index += 1 }
             } else if index == bytes.count {
                 return nil
             }
@@ -103,6 +106,12 @@ extension SocketAddress {
             moved += 1
         }
         return groups
+    }
+
+    /// A third colon at `index`, with an IPv4 address behind it up to the end.
+    private static func isColonOfTail(_ bytes: Span<UInt8>, _ index: Int) -> Bool {
+        guard index < bytes.count, bytes[index] == 0x3A else { return false }
+        return ipv4Value(bytes.extracting((index + 1)..<bytes.count)) != nil
     }
 
     private static func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
