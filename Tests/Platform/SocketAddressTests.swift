@@ -115,4 +115,21 @@ struct SocketAddressTests {
         #expect(SocketAddress(host: "::1", port: 1)!.length == 28)
         #expect(SocketAddress().text == "none")
     }
+
+    @Test(arguments: [
+        ("255.255.255.255", true), ("224.0.0.1", true), ("239.255.255.255", true), ("223.255.255.255", false),
+        ("240.0.0.1", false), ("255.255.255.254", false), ("ff02::1", true), ("fe80::1", false),
+        ("::1", false),
+    ])
+    func broadcastAndGroups(text: String, isForMany: Bool) throws {
+        #expect(try #require(SocketAddress(host: text, port: 5060)).isForMany == isForMany)
+    }
+
+    @Test(arguments: [
+        ("::ffff:192.0.2.1", "192.0.2.1:5060"), ("::fffe:c000:201", "[::fffe:c000:201]:5060"),
+        ("::192.0.2.1", "[::c000:201]:5060"), ("192.0.2.1", "192.0.2.1:5060"),
+    ])
+    func unmapped(text: String, expected: String) throws {
+        #expect(try #require(SocketAddress(host: text, port: 5060)).unmapped.text == expected)
+    }
 }

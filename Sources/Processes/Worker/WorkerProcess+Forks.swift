@@ -158,8 +158,7 @@ extension WorkerProcess {
         }
         var record = fork(cell)
         // §16.7 step 3: without a Via below ours it is for nobody behind us. Our own CANCEL has no other.
-        let isForSomeone = message.index.topVia.rest != 0 || message.index.first(.via).count > 1
-        guard isCancel || isForSomeone && message.index.cseqMethod.rawValue == record.method else {
+        guard isCancel || isForSomeone(message) && message.index.cseqMethod.rawValue == record.method else {
             state.counters.add(.badResponses, me)
             return
         }
@@ -189,6 +188,15 @@ extension WorkerProcess {
             send(pass, to: .worker(record.server.worker))
         }
         conclude(effects, &record, cell)
+    }
+
+    /// True where a Via below ours says who a response is for, and it is no broadcast (RFC 4475 §3.3.10).
+    private func isForSomeone(_ message: Message) -> Bool {
+        guard message.index.topVia.rest != 0 || message.index.first(.via).count > 1 else { return false }
+        guard let next = message.secondVia(),
+            let address = SocketAddress(host: message.bytes.slice(next.host), port: 5060)
+        else { return true }
+        return !address.isForMany
     }
 
     /// §17.1.1.3: the ACK to a failure is this hop's business.

@@ -51,7 +51,7 @@ extension WorkerProcess {
             hash.combine(message.callID)
             hash.combine(message.fromTag)
             hash.combine(UInt64(message.index.cseqNumber))
-            hash.combine(message.bytes.slice(via.whole))
+            hash.combine(via.transport.rawValue)
             // An ACK has the tag of our answer, which its INVITE had not, and a CANCEL the INVITE's.
             if method != .invite && method != .cancel { hash.combine(message.toTag) }
         }
@@ -63,8 +63,8 @@ extension WorkerProcess {
         guard let fault = Fault(rawValue: fault - 1) else { return }
         state.counters.add(.badRequests, me)
         logMalformed(message, source, fault.reason)
-        // Without a Via there is no way back (§18.2.2).
-        if message.method == .ack || message.index.topVia.isEmpty { return }
+        // Without a Via there is no way back (§18.2.2); with a bad one it is where the request came from.
+        if message.method == .ack || !message.index.has(.via) { return }
         answerStateless(message, source, status: fault.status, reason: fault.reason)
     }
 
@@ -288,7 +288,7 @@ struct RequestSource {
         self.listener = listener
         var address = peer
         let via = message.index.topVia
-        if !via.hasRport { address.port = via.portOrDefault }
+        if !via.hasRport && !via.isEmpty { address.port = via.portOrDefault }
         responseAddress = address
     }
 }

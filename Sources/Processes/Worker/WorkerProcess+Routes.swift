@@ -19,6 +19,7 @@ extension WorkerProcess {
         }
         var number = line
         if routing.uri.scheme == .tel { routing.uri.writeUser(message.bytes, to: &number) }
+        if number.overflowed { return nil }
         return routes.match(
             user: routing.uri.scheme == .tel ? number.written : message.bytes.slice(routing.uri.user),
             host: message.bytes.slice(routing.uri.host), method: message.method,

@@ -73,7 +73,7 @@ extension WorkerProcess {
         }
         let host = next.received.isEmpty ? next.host : next.received
         let port = next.rportValue != 0 ? next.rportValue : next.portOrDefault
-        guard let peer = SocketAddress(host: message.bytes.slice(host), port: port),
+        guard let peer = SocketAddress(host: message.bytes.slice(host), port: port), !peer.isForMany,
             let listener = identity.listener(
                 for: peer, preferred: Int(state.slots.header(slot.index).listener))
         else { return }

@@ -49,6 +49,18 @@ package struct SocketAddress: BitwiseCopyable, Equatable, Sendable {
         isIPv4 ? word0 == 0 : (word1 | word2 | word3 | word4) == 0
     }
 
+    /// 255.255.255.255, or a group address: no answer and no user is there.
+    package var isForMany: Bool {
+        isIPv4 ? ipv4 >> 28 == 0xE || ipv4 == 0xFFFF_FFFF : isIPv6 && group(0) >> 8 == 0xFF
+    }
+
+    /// An IPv4 address that was written as one of IPv6 (::ffff:192.0.2.1, RFC 4291 §2.5.5.2), as IPv4; any
+    /// other as it is.
+    package var unmapped: SocketAddress {
+        guard isIPv6, word1 == 0, word2 == 0, word3 == UInt32(0xFFFF).bigEndian else { return self }
+        return SocketAddress(ipv4: UInt32(bigEndian: word4), port: port)
+    }
+
     /// The same address with port 0: for comparing hosts.
     package var host: SocketAddress {
         var copy = self

@@ -172,13 +172,15 @@ package struct RequestRouting {
     }
 
     /// The address of a next hop that is written as numbers (maddr first, §16.6 step 7 and RFC 3263 §4), or
-    /// of "localhost"; nil for a name, or a transport that we do not speak.
+    /// of "localhost"; nil for a name, a transport that we do not speak, or a broadcast or group address.
     package static func address(of uri: SIPURI, _ bytes: Span<UInt8>) -> SocketAddress? {
         guard uri.scheme == .sip else { return nil }
         if let transport = uri.transport(bytes), transport != .udp { return nil }
         let port = uri.port == 0 ? 5060 : uri.port
         let host = uri.parameter(named: "maddr", bytes) ?? uri.host
-        if let address = SocketAddress(host: bytes.slice(host), port: port) { return address }
+        if let address = SocketAddress(host: bytes.slice(host), port: port) {
+            return address.isForMany ? nil : address.unmapped
+        }
         return bytes.matches(host, ignoringCase: "localhost")
             ? SocketAddress(ipv4: 0x7F00_0001, port: port) : nil
     }
