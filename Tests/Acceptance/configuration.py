@@ -34,7 +34,7 @@ def daemon(*arguments, text=None, environment=None):
 GOOD = """
 [server]
 domains = ["example.org", "example.net"]
-listen = ["udp:127.0.0.1:45060"]
+listen = ["udp:127.0.0.1:45060", "udp:[::1]:45060"]
 mode = "stateful"
 workers = 3
 record-route = true

@@ -462,6 +462,16 @@ def unreachable():
             stage.passes(number("+1"))
         stage.stays(number("+2"), 500)
         stage.stays(number("+2"), 500, "INVITE")
+        # They are no alternative to the one that is left: when it fails, all have failed, and it is tried again.
+        stage.alice.answer_of(stage.fails(number("+1"), 0), 500)
+        stage.passes(number("+1"))
+
+
+@test("round-robin: hops that this version cannot reach have no turn")
+def unreachable_in_turn():
+    hops = ["sip:192.0.2.1;transport=tcp", 0, "sip:gw.invalid", "sip:[::1]:5099", 1]
+    with Stage({"user": "+*", "to": hops, "policy": "round-robin"}) as stage:
+        alternates(takers(stage, 8), [0, 1])
 
 
 # Dead hops

@@ -20,6 +20,8 @@ struct RouteTests {
     func everyKey() throws {
         let routes = try accepted(
             """
+            [server]
+            listen = ["udp:0.0.0.0", "udp:[::]"]
             [[route]]
             user = "+49*"
             domain = "*.Example.ORG"
@@ -74,6 +76,19 @@ struct RouteTests {
             ])
         let hops = try Configuration.parse(text: text, file: "f.toml").0.routes[0].hops
         #expect(hops[1].address.text == address && hops[1].port == port && hops[1].uri == uri)
+    }
+
+    @Test("a next hop that no listener can send to is accepted with a warning")
+    func noListener() throws {
+        let text = "[[route]]\nto = [\"sip:192.0.2.1\",\n\"sip:[2001:db8::1]\"]\n"
+        #expect(
+            try warnings(text) == [
+                "f.toml:3:1: route.to: no listener has the address family of \"sip:[2001:db8::1]\""
+            ])
+        #expect(
+            try warnings(text + "[server]\nlisten = [\"udp:[::]\"]") == [
+                "f.toml:2:7: route.to: no listener has the address family of \"sip:192.0.2.1\""
+            ])
     }
 
     @Test("a method in small letters is accepted with a warning")

@@ -9,8 +9,9 @@ import Testing
     private func publish(_ text: String) throws -> RouteRegion {
         let memory = try Arena(name: "test", size: RouteRegion.bytes).memory
         let region = RouteRegion(memory: memory, at: 0)
-        let routes = try Configuration.parse(text: text, file: "f.toml").0.routes
-        try #require(region.publish(routes.map(RouteDraft.init)))
+        let configuration = try Configuration.parse(text: text, file: "f.toml").0
+        let routes = configuration.routes.map { RouteDraft($0, listen: configuration.listen) }
+        try #require(region.publish(routes))
         return region
     }
 
@@ -41,10 +42,23 @@ import Testing
         let hops = (0..<3).map { region.hop(0, $0) }
         #expect(hops.map(\.address.text) == ["192.0.2.1:5061", "none", "127.0.0.1:5070"])
         #expect(hops.map(\.transport) == [.tls, .tcp, .udp])
+        #expect(hops.map(\.isReachable) == [false, false, true])
         #expect(
             hops.map { string(region, $0.uri) } == [
                 "sip:192.0.2.1;transport=tls", "sip:gw.example.org;transport=tcp", "sip:localhost:5070",
             ])
+    }
+
+    /// By UDP to an address of a family that we listen on.
+    @Test func tellsWhatCanBeReached() throws {
+        let to =
+            "to = [\"sip:192.0.2.1\", \"sip:[2001:db8::1]\", \"sip:gw\", \"sip:192.0.2.1;transport=tcp\"]"
+        for (listen, expected) in [
+            ("udp:0.0.0.0", [true, false, false, false]), ("udp:[::]", [false, true, false, false]),
+        ] {
+            let region = try publish("[[route]]\n\(to)\n[server]\nlisten = [\"\(listen)\"]")
+            #expect((0..<4).map { region.hop(0, $0).isReachable } == expected)
+        }
     }
 
     /// What the configuration accepts fits the shared memory, with the same limits.

@@ -28,7 +28,8 @@ import Testing
             return (SocketAddress(host: String(parts[0]), port: 0)!, Int(parts[1])!)
         }
         route.hops = (1...hops).map {
-            ("sip:192.0.2.\($0)", SocketAddress(host: "192.0.2.\($0)", port: 5060)!, .udp)
+            RouteDraft.Hop(
+                uri: "sip:192.0.2.\($0)", address: SocketAddress(host: "192.0.2.\($0)", port: 5060)!)
         }
         route.isRoundRobin = roundRobin
         route.deadTime = deadTime
@@ -147,7 +148,8 @@ import Testing
 
     @Test func tellsTheHop() throws {
         var route = Self.route(hops: 1)
-        route.hops.append(("sip:gw.example.org;transport=tcp", SocketAddress(), .tcp))
+        route.hops.append(
+            .init(uri: "sip:gw.example.org;transport=tcp", address: SocketAddress(), transport: .tcp))
         let table = try Self.table([Self.route(user: "nobody"), route])
         let hops = table.hops(of: try #require(match(table)), now: 1000)
         let first = hops[0]
@@ -159,6 +161,22 @@ import Testing
         #expect(
             String(decoding: uri.indices.map { uri[$0] }, as: UTF8.self) == "sip:gw.example.org;transport=tcp"
         )
+    }
+
+    /// What cannot be reached has no turn, and is no alternative to a hop that failed.
+    @Test func leavesOutWhatCannotBeReached() throws {
+        var route = Self.route(hops: 4, roundRobin: true)
+        for hop in [0, 2] { route.hops[hop].isReachable = false }
+        let table = try Self.table([route])
+        #expect(try order(table) == [1, 3])
+        #expect(try order(table) == [3, 1])
+        table.markDead(0, 1, now: 1000)
+        #expect(try order(table) == [3])
+        table.markDead(0, 3, now: 1000)
+        #expect(try order(table).sorted() == [1, 3])
+        for hop in [1, 3] { route.hops[hop].isReachable = false }
+        let none = try Self.table([route])
+        #expect(try order(none) == [])
     }
 
     @Test func aHopIsOneNumber() {

@@ -19,10 +19,10 @@ import Testing
             (SocketAddress(ipv4: UInt32(number << 8 | $0), port: 0), $0)
         }
         route.hops = (0..<RouteRegion.maximumHops).map {
-            (
-                text("sip:\($0).", RouteRegion.maximumURI),
-                SocketAddress(ipv4: UInt32(number << 8 | $0), port: UInt16(5060 + $0)), .tls
-            )
+            (hop: Int) -> RouteDraft.Hop in
+            let address = SocketAddress(ipv4: UInt32(number << 8 | hop), port: UInt16(5060 + hop))
+            let uri = text("sip:\(hop).", RouteRegion.maximumURI)
+            return .init(uri: uri, address: address, transport: .tls, isReachable: hop % 2 == 0)
         }
         route.isRoundRobin = number % 2 == 0
         route.deadTime = 1000 + number
@@ -62,6 +62,7 @@ import Testing
             for index in draft.hops.indices {
                 let hop = attached.hop(number, index)
                 #expect(hop.address == draft.hops[index].address && hop.transport == .tls)
+                #expect(hop.isReachable == draft.hops[index].isReachable)
                 #expect(string(attached, hop.uri) == draft.hops[index].uri)
                 #expect(attached.deadUntil(number, index) == .max)
             }

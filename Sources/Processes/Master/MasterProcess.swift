@@ -68,7 +68,7 @@ struct MasterProcess: ~Copyable {
         let routeKeyError = RouteKey.install(in: keyArena.memory, directory: options.stateDirectory)
         let state = SharedState(memory: arena.memory, sizes: sizes)
         published.workers = UInt32(workers)
-        try MasterProcess.initialize(state, published, options.configuration.routes)
+        try MasterProcess.initialize(state, published, options.configuration)
 
         var reading = [Int32](repeating: -1, count: ProcessID.limit)
         var writing = [Int32](repeating: -1, count: ProcessID.limit)
@@ -119,7 +119,7 @@ struct MasterProcess: ~Copyable {
 
     /// Writes what a fresh arena holds before anyone attaches.
     private static func initialize(
-        _ state: SharedState, _ snapshot: ConfigurationSnapshot, _ routes: [Route]
+        _ state: SharedState, _ snapshot: ConfigurationSnapshot, _ configuration: Configuration
     ) throws(SystemError) {
         var header = ArenaHeader(layoutHash: StateLayout.hash, sizes: state.sizes)
         header.startedAt = Clock.milliseconds()
@@ -127,7 +127,8 @@ struct MasterProcess: ~Copyable {
         header.masterPid = UInt64(getpid())
         state.setHeader(header)
         state.configuration.publish(snapshot)
-        guard state.routes.publish(routes.map(RouteDraft.init)) else {
+        let routes = configuration.routes.map { RouteDraft($0, listen: configuration.listen) }
+        guard state.routes.publish(routes) else {
             throw SystemError("[[route]]: more than the shared memory holds", code: E2BIG)
         }
         state.slots.initialize()

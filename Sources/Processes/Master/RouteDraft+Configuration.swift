@@ -2,8 +2,8 @@ import Configuration
 import SharedState
 
 extension RouteDraft {
-    /// The route as the configuration has it.
-    init(_ route: Route) {
+    /// The route as the configuration has it; `listen` is what can be sent from.
+    init(_ route: Route, listen: [Listener]) {
         self.init()
         user = route.user
         domain = route.domain
@@ -16,7 +16,10 @@ extension RouteDraft {
                 case .tcp: .tcp
                 case .tls: .tls
                 }
-            return (hop.uri, hop.address, transport)
+            let isReachable =
+                hop.transport == .udp && listen.contains { $0.address.family == hop.address.family }
+            return Hop(
+                uri: hop.uri, address: hop.address, transport: transport, isReachable: isReachable)
         }
         isRoundRobin = route.policy == .roundRobin
         deadTime = route.deadTime

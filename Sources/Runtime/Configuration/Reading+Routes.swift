@@ -35,10 +35,21 @@ extension Reading {
     /// Next hops that a later version can reach are accepted.
     mutating func warnOfUnreachable(_ entry: Document.Entry, _ key: ConfigurationKey) {
         for element in entry.elements {
-            guard case .string(let text) = element.value, let hop = Route.Hop(specification: text),
-                let obstacle = hop.obstacle
-            else { continue }
-            warn("\(key.name): \(quoted(text)) is never reached: \(obstacle)", element.place)
+            guard case .string(let text) = element.value, let hop = Route.Hop(specification: text) else {
+                continue
+            }
+            if let obstacle = hop.obstacle {
+                warn("\(key.name): \(quoted(text)) is never reached: \(obstacle)", element.place)
+            } else {
+                reachableHops.append((hop, element.place))
+            }
+        }
+    }
+
+    mutating func checkHops() {
+        for (hop, place) in reachableHops
+        where !configuration.listen.contains(where: { $0.address.family == hop.address.family }) {
+            warn("route.to: no listener has the address family of \(quoted(hop.uri))", place)
         }
     }
 }

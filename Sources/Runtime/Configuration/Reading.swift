@@ -6,6 +6,8 @@ struct Reading {
     private(set) var warnings: [Diagnostic] = []
     /// Where the value of each key that was given stands.
     private var places: [String: Document.Place] = [:]
+    /// Next hops that this version can reach, if there is a listener to send from.
+    var reachableHops: [(hop: Route.Hop, place: Document.Place)] = []
 
     init(file: String) { self.file = file }
 
@@ -153,6 +155,7 @@ struct Reading {
                 "registrar.default-expires", values.defaultExpires, "registrar.max-expires", values.maxExpires
             )
             checkListeners()
+            checkHops()
         }
         if let place = places["timers.c"], values.c <= 180_000 {
             warn(

@@ -7,12 +7,30 @@ package struct RouteDraft {
     package var domain = "*"
     package var methods: [String] = []
     package var sources: [(network: SocketAddress, prefix: Int)] = []
-    package var hops: [(uri: String, address: SocketAddress, transport: HopTransport)] = []
+    package var hops: [Hop] = []
     package var isRoundRobin = false
     /// Seconds.
     package var deadTime = 0
 
     package init() {}
+
+    package struct Hop {
+        package var uri: String
+        /// None where the host is a name.
+        package var address: SocketAddress
+        package var transport: HopTransport
+        /// This version can send there, from a listener that it has.
+        package var isReachable: Bool
+
+        package init(
+            uri: String, address: SocketAddress, transport: HopTransport = .udp, isReachable: Bool = true
+        ) {
+            self.uri = uri
+            self.address = address
+            self.transport = transport
+            self.isReachable = isReachable
+        }
+    }
 }
 
 package enum HopTransport: UInt8, BitwiseCopyable, Sendable {
@@ -46,6 +64,7 @@ package struct HopEntry: BitwiseCopyable {
     /// None where the host is a name.
     package fileprivate(set) var address = SocketAddress()
     package fileprivate(set) var transport = HopTransport.udp
+    package fileprivate(set) var isReachable = false
     package fileprivate(set) var uri = RouteText()
 }
 
@@ -125,6 +144,7 @@ package struct RouteRegion: BitwiseCopyable {
                 var stored = HopEntry()
                 stored.address = hop.address
                 stored.transport = hop.transport
+                stored.isReachable = hop.isReachable
                 stored.uri = append(hop.uri, to: &texts)
                 memory.store(stored, at: hopOffset(index, number))
             }

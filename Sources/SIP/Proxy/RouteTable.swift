@@ -70,17 +70,21 @@ package struct RouteTable: BitwiseCopyable {
     }
 
     /// The hops of a route in the order in which this request is to try them; those that failed lately are
-    /// left out, unless all did.
+    /// left out, unless all did. Those that cannot be reached are never there: they have no turn, and are no
+    /// alternative to one that failed.
     ///
     /// Asked once for each request that is sent, and not for its retransmissions: it takes the route's turn.
     /// Of n hops that are alive, each is the first for every n-th request: a dead one's share goes to all
     /// others alike.
     package func hops(of match: RouteMatch, now: UInt64) -> RouteHops {
         var hops = RouteHops(region, route: match.route)
-        for hop in 0..<match.hopCount where !isDead(match.route, hop, now: now) { hops.append(hop) }
+        for hop in 0..<match.hopCount
+        where region.hop(match.route, hop).isReachable && !isDead(match.route, hop, now: now) {
+            hops.append(hop)
+        }
         if hops.count == 0 {
-            hops.areAllDead = true
-            for hop in 0..<match.hopCount { hops.append(hop) }
+            for hop in 0..<match.hopCount where region.hop(match.route, hop).isReachable { hops.append(hop) }
+            hops.areAllDead = hops.count > 0
         }
         if match.policy == .roundRobin && hops.count > 0 {
             hops.rotate(by: Int(region.takeTurn(match.route) % UInt64(hops.count)))
