@@ -141,6 +141,8 @@ class Sipfork:
         notify_path = os.path.join(self.directory, "notify")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(notify_path)
+        self.ready.clear()
+        self.notices.clear()
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(notify_path)
         environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "INVOCATION_ID")}

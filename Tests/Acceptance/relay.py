@@ -206,8 +206,6 @@ def restarted(between):
                 sides = establish(alice, bob)
                 proxy.stop()
                 between(os.path.join(proxy.state_directory, "route.key"))
-                proxy.ready.clear()
-                proxy.notices.clear()
                 proxy.start()
                 for first, second in (sides, reversed(sides)):
                     request = first.ua.send(in_dialog(first))
