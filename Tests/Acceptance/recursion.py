@@ -2,7 +2,7 @@
 
 from breadth import breadth, with_breadth
 from harness import FAST_TIMERS, Sipfork
-from peers import accept_cancel, one_callee, ranked, refuse, three_contacts
+from peers import accept_cancel, establish, one_callee, ranked, refuse, three_contacts
 from serial import answered, gives_up, quiet, rings
 from testing import equal, test, true
 from ua import UA
@@ -223,6 +223,24 @@ def foreign():
         redirect(bob, f"<{there.uri}>")
         gives_up(alice, invite, 302)
         quiet(there)
+        ours, at_bob = f"<sip:{proxy.address[0]};lr>", f"<sip:{bob.host}:{bob.port};lr>"
+        invite = alice.send(alice.request("INVITE", bob.aor, routes=[ours, at_bob]))
+        redirect(bob, f"<{there.uri}>")
+        gives_up(alice, invite, 302)
+        quiet(there)
+
+
+@test("recurse: in a call the other side's 302 is for the side that asked, not for the proxy")
+def in_dialog():
+    with Sipfork(PARALLEL) as proxy, one_callee(proxy) as (alice, (bob,)), place(proxy, 40) as there:
+        outgoing, _ = establish(alice, bob)
+        invite = alice.send(outgoing.request("INVITE"))
+        redirect(bob, f"<{there.uri}>")
+        gives_up(alice, invite, 302)
+        info = alice.send(outgoing.request("INFO"))
+        bob.answer(bob.expect("INFO"), 302, headers=moved_to(f"<{there.uri}>"))
+        alice.answer_of(info, 302)
+        quiet(there)
 
 
 @test("recurse: a CANCEL reaches the place that was named, a 603 from it ends the search")
@@ -292,3 +310,22 @@ def narrow():
         for seen in (flood_of_places(proxy, alice, bob, there, 5, with_breadth("1")),):
             true(len(seen) <= 5, f"{len(seen)} places tried")
             equal([breadth(message) for message in seen], [1] * len(seen), "Max-Breadth")
+
+
+@test("recurse: places join only as far as Max-Breadth has room while other phones still ring (RFC 5393 §5.3.3)")
+def no_room():
+    with Sipfork(PARALLEL) as proxy, three_contacts(proxy) as (alice, phones), place(proxy, 40) as there:
+        invite = alice.invite("bob", headers=with_breadth("3"))
+        seen = [phone.expect("INVITE") for phone in phones]
+        redirect(phones[0], *(f"<sip:{n}@{there.host}:{there.port}>" for n in range(3)), seen=seen[0])
+        first = there.expect("INVITE")
+        equal(breadth(first), 1, "Max-Breadth of the first place: what its phone has given back")
+        quiet(there)
+        refuse(phones[1], seen[1], 486)
+        found = [first]
+        while (another := there.receive(0.3, again=False)) is not None:
+            equal(breadth(another), 1, "Max-Breadth of a further place")
+            found.append(another)
+        true(len(found) <= 2, f"{len(found)} places and a phone ring with Max-Breadth 3 when two phones have ended")
+        phones[2].answer(seen[2], 200)
+        alice.answer_of(invite, 200, ignore=(100, 180))
