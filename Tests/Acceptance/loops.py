@@ -240,3 +240,30 @@ def two_proxies():
             equal(len(seen.values("Via")), 4, "Vias")
             bob.answer(seen, 200)
             alice.answer_of(request, 200)
+
+
+def received(proxy):
+    return proxy.status()["counters"]["requests_received"]
+
+
+def stops(proxy, caller, message, most):
+    """What is forwarded statelessly must not turn round and round either: at most so many requests are received."""
+    before = received(proxy)
+    caller.send(message)
+    last = None
+    while last != (last := received(proxy)):  # until nothing moves any more
+        caller.receive(0.2)
+    true(last - before <= most, f"{last - before} requests received for one {message.kind}, at most {most} are right")
+    caller.drain()
+
+
+@test("an ACK or CANCEL that belongs to nothing and loops is dropped after one turn, not after seventy")
+def stateless_loop():
+    with Sipfork(FAST) as proxy, caller_of(proxy) as alice:
+        registered(alice, {"mirror": ["<sip:mirror@example.org>"], "one": ["<sip:two@example.org>"]})
+        registered(alice, {"two": ["<sip:one@example.org>"]})
+        for method in ("ACK", "CANCEL"):
+            for user, most in (("mirror", 2), ("one", 3)):
+                uri = f"sip:{user}@example.org"
+                stops(proxy, alice, alice.request(method, uri), most)
+                stops(proxy, alice, alice.request(method, uri, to=f"<{uri}>;tag=there"), most)

@@ -5,7 +5,7 @@ from harness import FAST_TIMERS, Sipfork
 from peers import accept_cancel, hang_up, is_hop_by_hop, ranked, refuse
 from serial import BY_Q, FAST, SLOW, answered, quiet, rings
 from testing import equal, test, true
-from ua import Dialog
+from ua import UA, Dialog
 
 WORKERS = 2
 
@@ -205,3 +205,24 @@ def nothing_left():
             proxy.replaced(f"worker {number % WORKERS}", old)
         proxy.idle()
         equal(proxy.ctl("transactions"), [], "transactions")
+
+
+@test("kill -9 of each worker right after a 302: the place that it names is called all the same")
+def redirected():
+    settings = {**SLOW, "forking": {"order": "q-value", "recurse": True}}
+    with Sipfork(settings) as proxy, ranked(proxy, "0.9", "0.1") as (alice, phones):
+        with UA("there", proxy.prefix + "40", proxy.address) as there:
+            for index in range(WORKERS):
+                for _ in range(3):
+                    old = proxy.named(f"worker {index}")
+                    invite = alice.invite("bob")
+                    seen = rings(phones[0], alice, invite, "bob1")
+                    phones[0].answer(seen, 302, tag="bob1", headers=[("Contact", f"<{there.uri}>;q=0.5")])
+                    kill_worker(proxy, index)
+                    is_hop_by_hop(phones[0].expect("ACK", 5), seen)
+                    at_there = rings(there, alice, invite, "there")
+                    kill_worker(proxy, 1 - index)
+                    answered(there, at_there, alice, invite, "there")
+                    proxy.replaced(f"worker {index}", old)
+                    phones[0].drain()
+            quiet(phones[1])

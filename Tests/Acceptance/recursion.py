@@ -1,12 +1,10 @@
 """Redirections (3xx): passed upstream, or with forking.recurse followed by the proxy (RFC 3261 §16.5, §16.7 step 4)."""
 
-from breadth import breadth, with_breadth
 from harness import FAST_TIMERS, Sipfork
 from peers import accept_cancel, one_callee, ranked, refuse, three_contacts
 from serial import answered, gives_up, quiet, rings
 from testing import equal, test, true
 from ua import UA
-from waiting import eventually
 
 SLOW = {"t1": 2000}
 PARALLEL = {"forking": {"recurse": True}, "timers": SLOW}
@@ -214,81 +212,3 @@ def own_users():
         response = alice.expect_final(invite)
         true(response.kind in (302, 482), f"the circle ends: {response.start}")
         alice.ack_failure(invite, response)
-
-
-@test("recurse: a request for a foreign address is not the proxy's to redirect: 3xx goes upstream (§16.5)")
-def foreign():
-    with Sipfork(PARALLEL) as proxy, one_callee(proxy) as (alice, (bob,)), place(proxy, 40) as there:
-        invite = alice.send(alice.request("INVITE", f"sip:x@{bob.host}:{bob.port}"))
-        redirect(bob, f"<{there.uri}>")
-        gives_up(alice, invite, 302)
-        quiet(there)
-
-
-@test("recurse: a CANCEL reaches the place that was named, a 603 from it ends the search")
-def ended():
-    with Sipfork(BY_Q) as proxy, ranked(proxy, "1.0", "0.1") as (alice, phones), place(proxy, 40) as there:
-        invite = alice.invite("bob")
-        redirect(phones[0], f"<{there.uri}>;q=0.5")
-        seen = rings(there, alice, invite, "there")
-        alice.answer_of(alice.cancel(invite), 200)
-        accept_cancel(there, seen, tag="there")
-        gives_up(alice, invite, 487)
-        invite = alice.invite("bob")
-        redirect(phones[0], f"<{there.uri}>;q=0.5")
-        refuse(there, there.expect("INVITE"), 603)
-        gives_up(alice, invite, 603)
-        quiet(phones[1])
-
-
-@test("recurse: a 3xx that comes after the caller's CANCEL is not followed")
-def after_cancel():
-    with Sipfork(PARALLEL) as proxy, one_callee(proxy) as (alice, (bob,)), place(proxy, 40) as there:
-        invite = alice.invite("bob")
-        seen = rings(bob, alice, invite, "bob")
-        alice.answer_of(alice.cancel(invite), 200)
-        bob.answer(bob.expect("CANCEL"), 200)
-        redirect(bob, f"<{there.uri}>", seen=seen)
-        response = alice.expect_final(invite)
-        true(response.kind in (302, 487), f"status {response.kind}")
-        alice.ack_failure(invite, response)
-        quiet(there)
-
-
-def flood_of_places(proxy, alice, bob, there, count, headers=()):
-    """Bob names `count` places, all at one address; gives the INVITEs that came there, each refused."""
-    invite = alice.invite("bob", headers=headers)
-    redirect(bob, *(f"<sip:{n}@{there.host}:{there.port}>" for n in range(count)))
-    seen, final = [], []
-
-    def over():
-        while (message := there.receive(0.02, again=False)) is not None:
-            if message.kind == "INVITE":
-                seen.append(message)
-                there.answer(message, 404)
-        final.extend(message for message in alice.drain() if message.kind >= 200)
-        return final
-
-    eventually(over, "a final response", 15)
-    alice.ack_failure(invite, final[0])
-    quiet(bob)
-    return seen
-
-
-@test("recurse: a hundred places: 64 forks in all at most, and never more than Max-Breadth at once")
-def many_places():
-    for settings in (PARALLEL, BY_Q):
-        with Sipfork(settings) as proxy, one_callee(proxy) as (alice, (bob,)), place(proxy, 40) as there:
-            seen = flood_of_places(proxy, alice, bob, there, 100)
-            equal(len({message.uri for message in seen}), len(seen), "places tried, each once")
-            true(1 <= len(seen) <= 63, f"{len(seen)} places tried beside the phone")
-            true(all(breadth(message) >= 1 for message in seen), "Max-Breadth of each")
-            alice.drain()
-
-
-@test("recurse: with Max-Breadth 1 the places are tried one by one, or not at all")
-def narrow():
-    with Sipfork(BY_Q) as proxy, one_callee(proxy) as (alice, (bob,)), place(proxy, 40) as there:
-        for seen in (flood_of_places(proxy, alice, bob, there, 5, with_breadth("1")),):
-            true(len(seen) <= 5, f"{len(seen)} places tried")
-            equal([breadth(message) for message in seen], [1] * len(seen), "Max-Breadth")

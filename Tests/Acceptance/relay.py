@@ -7,7 +7,7 @@ import tempfile
 
 from harness import FAST_TIMERS, Sipfork, network
 from message import uri_of
-from peers import establish, hang_up, one_callee
+from peers import accept_cancel, establish, hang_up, one_callee
 from testing import equal, test, true
 from ua import UA, token
 
@@ -167,6 +167,56 @@ def others():
                     request = sender.send(sender.request("MESSAGE", uri, routes=routes, to="<sip:x@y.invalid>;tag=1"))
                     bob.answer(bob.expect("MESSAGE"), 200)
                     sender.answer_of(request, 200)
+
+
+@test("no way round: our user with a foreign Route or maddr, a tel URI with one, an ACK, a CANCEL: nothing gets out")
+def ways_round():
+    with guarded_proxy() as proxy, one_callee(proxy) as (alice, (bob,)):
+        with UA("victim", proxy.prefix + "60", proxy.address) as victim:
+            ours, foreign = f"<sip:{proxy.address[0]};lr>", f"<sip:{victim.host}:{victim.port};lr>"
+            strict = foreign.replace(";lr", "")
+            for uri, routes in (
+                    (bob.aor, [ours, foreign]), (bob.aor, [foreign]), (bob.aor, [ours, strict]), (bob.aor, [strict]),
+                    (f"sip:bob@example.org:{victim.port};maddr={victim.host}", ()), (victim.uri, ()),
+                    ("tel:+1-201-555-0123", [ours, foreign]), ("tel:+1-201-555-0123", [foreign]),
+                    (f"sip:x@{proxy.address[0]}:5060", [ours, foreign]), (uri_of(ours), [foreign, f"<{bob.aor}>"]),
+                    (uri_of(ours), [f"<{victim.uri}>"])):
+                for method in ("MESSAGE", "INVITE", "OPTIONS", "BYE", "REGISTER"):
+                    for to in ("<sip:x@example.org>", "<sip:x@example.org>;tag=there"):
+                        request = alice.send(alice.request(method, uri, routes=routes, to=to))
+                        response = alice.expect_final(request, passing=True)
+                        equal(response.kind, 403, f"{method} {uri} with Route {routes}")
+                        if method == "INVITE":
+                            alice.ack_failure(request, response)
+                for method in ("ACK", "CANCEL"):
+                    alice.send(alice.request(method, uri, routes=routes))
+            victim.silent(0.3)
+            alice.silent(0.1, ignore=(403, 481))
+            bob.silent(0.1)
+
+
+@test("a CANCEL in a call from outside finds its re-INVITE, and the re-INVITE's failure its ACK")
+def cancelled():
+    with guarded_proxy() as proxy, one_callee(proxy) as (alice, (bob,)):
+        for first, second in (sides := establish(alice, bob), reversed(sides)):
+            invite = first.ua.send(first.request("INVITE"))
+            seen = second.ua.expect("INVITE")
+            second.ua.answer(seen, 180)
+            first.ua.answer_of(invite, 180)
+            first.ua.answer_of(first.ua.cancel(invite), 200)
+            accept_cancel(second.ua, seen)
+            first.ua.ack_failure(invite, first.ua.answer_of(invite, 487))
+
+
+@test("a call that spirals through us (carol's contact is bob): both our Routes pass, from either side")
+def spiral():
+    with guarded_proxy() as proxy, one_callee(proxy) as (alice, (bob,)):
+        alice.register(user="carol", contact="<sip:bob@example.org>")
+        sides = establish(alice, bob, "carol")
+        for first, second in (sides, reversed(sides)):
+            seen = passes(first, second.ua, in_dialog(first))
+            equal(seen.values("Route"), [], "Route at the other side")
+        hang_up(*sides)
 
 
 @test("a call out of the house: who may relay calls a foreign phone, whose BYE passes though it may not relay")

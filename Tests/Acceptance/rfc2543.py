@@ -308,3 +308,22 @@ def failure_without_tag():
             equal(response.get("To"), invite.get("To"), "To of the 486")
             alice.ack_failure(invite, response)
             bob.silent(0.2)
+
+
+@test("an ACK whose To tag, CSeq number or Call-ID is not the failure's does not end its repetition (§17.2.3)")
+def wrong_ack():
+    with Sipfork(FAST) as proxy, one_callee(proxy) as (alice, (bob,)):
+        for change in ({"to": f"<{bob.aor}>;tag=other"}, {"cseq": 2}, {"call_id": "other@test"}):
+            invite, seen = invites(alice, bob, "")
+            response = bob.answer(seen, 486)
+            bob.expect("ACK")
+            right = {
+                "from_": invite.get("From"), "to": response.get("To"), "call_id": invite.get("Call-ID"), "cseq": 1,
+                "via": invite.get("Via")}
+            alice.answer_of(invite, 486)
+            alice.send(alice.request("ACK", invite.uri, **{**right, **change}))
+            alice.drain()
+            for _ in range(2):
+                alice.answer_of(invite, 486, again=True)
+            alice.send(alice.request("ACK", invite.uri, **right))
+            bob.receive(0.2, again=False)  # the wrong ACK may have been passed on, as one that belongs to nothing

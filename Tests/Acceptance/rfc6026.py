@@ -1,4 +1,4 @@
-"""2xx to INVITE (RFC 6026): each is forwarded while its transaction is accepted; ACKs reach the phones, strays nobody."""
+"""2xx to INVITE (RFC 6026): all are forwarded while the call is accepted, ACKs reach the phones, strays nobody."""
 
 from harness import FAST_TIMERS, Sipfork
 from peers import establish, hang_up, one_callee, refuse, rings, three_contacts

@@ -119,7 +119,7 @@ def first_group_answers():
         quiet(phones[1])
 
 
-@test("a CANCEL in the first group, and in the second: who rings is cancelled, nobody else is tried, and the search ends")
+@test("a CANCEL in the first group, and in the second: who rings is cancelled, and nobody else is tried")
 def cancelled():
     for group in (0, 1):
         with Sipfork(SLOW) as proxy, ranked(proxy, "0.9", "0.5", "0.1") as (alice, phones):
@@ -260,3 +260,28 @@ def ten_groups():
         proxy.idle()
         # A fork that was refused waits for the repetition for 32 s whatever T1 is (timer D, RFC 3261 §17.1.1.2).
         eventually(lambda: proxy.status()["arena"] == before, f"the arena's counts back at {before}", 40)
+
+
+@test("eighty contacts, one after the other: each is tried once at most, and there is an end", limit=90)
+def many_contacts():
+    settings = {**SLOW, "registrar": {"max-contacts": 100}}
+    with Sipfork(settings) as proxy, ranked(proxy, "0.5") as (alice, (bob,)):
+        for n in range(8):
+            contacts = ", ".join(f"<sip:{n}-{m}@{bob.host}:{bob.port}>;q=0.{n}{m}" for m in range(10))
+            bob.register(contact=contacts)
+        invite = alice.invite("bob")
+        tried, final = [], []
+
+        def over():
+            while (message := bob.receive(0.02, again=False)) is not None:
+                if message.kind == "INVITE":
+                    tried.append(message.uri)
+                    bob.answer(message, 404)
+            final.extend(message for message in alice.drain() if message.kind >= 200)
+            return final
+
+        eventually(over, "a final response", 30)
+        equal(final[0].kind, 404, "status")
+        alice.ack_failure(invite, final[0])
+        equal(len(set(tried)), len(tried), "contacts tried, each once")
+        true(len(tried) >= 60, f"{len(tried)} of 81 contacts were tried")

@@ -2,7 +2,7 @@
 
 from breadth import with_breadth
 from harness import Sipfork
-from loops import FAST, caller_of, ends, forks, registered
+from loops import FAST, caller_of, ends, forks, registered, stops
 from peers import one_callee
 from testing import equal, test, true
 
@@ -77,3 +77,11 @@ def tangle_cancelled():
         true(response.kind in (482, 487), f"status {response.kind}")
         alice.ack_failure(invite, response)
         proxy.idle()
+
+
+@test("an ACK or a CANCEL into the tangle, which belongs to no INVITE, makes a handful of messages too")
+def stateless():
+    with Sipfork(FAST) as proxy, caller_of(proxy) as alice:
+        registered(alice, tangle(5))
+        for method in ("ACK", "CANCEL"):
+            stops(proxy, alice, alice.request(method, "sip:u0@example.org"), 26)
