@@ -63,9 +63,8 @@ let package = Package(
         module(
             "Processes", "Master",
             [
-                "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState",
-                "Syntax",
-                "Systemd",
+                "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory",
+                "SharedState", "Syntax", "Systemd",
             ]),
         module(
             "Processes", "Worker",
@@ -95,7 +94,7 @@ let package = Package(
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
-                "CPlatform", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
+                "CPlatform", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
@@ -116,7 +115,7 @@ let package = Package(
         tests("Master", ["Configuration", "Platform", "SharedMemory", "SharedState"]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
         tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
-        tests("sipforkctl", ["Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
+        tests("sipforkctl", ["Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax"]),
     ],
     cxxLanguageStandard: .cxx17
 )

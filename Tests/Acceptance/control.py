@@ -1,4 +1,7 @@
-"""sipforkctl: status, workers, registrations, transactions; for people and as JSON. And what the log says."""
+"""sipforkctl: status, workers, registrations, transactions; for people and as JSON. And what the log says.
+
+What changes something, register and unregister, is in commands.py.
+"""
 
 import json
 import os

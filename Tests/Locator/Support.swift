@@ -12,6 +12,7 @@ final class Fixture {
     let directory: String
     private let isInMemory: Bool
     private var sequences: [UInt64] = [0, 0]
+    private var masterSequence: UInt64 = 0
     private var sizes = ArenaSizes(workers: 2, transactions: 100, bindings: 100)
     var now: UInt64 = 1000
 
@@ -24,6 +25,7 @@ final class Fixture {
         arena = try Arena(name: "locator", size: planned.size)
         state = SharedState(memory: arena.memory, sizes: sizes)
         try state.locations.initialize()
+        state.slots.initialize()
         state.configuration.publish(ConfigurationSnapshot())
         self.isInMemory = isInMemory
         self.directory = directory ?? NSTemporaryDirectory() + "locator-\(UUID().uuidString)"
@@ -54,18 +56,22 @@ final class Fixture {
         return start(&found)
     }
 
-    // MARK: the worker's part
+    // MARK: the parts of worker and master
+
+    private func text(_ user: String, _ lines: [String], callID: String, cseq: Int) -> [UInt8] {
+        let lines =
+            [
+                "REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:\(user)@h>;tag=1",
+                "To: <sip:\(user)@h>", "Call-ID: \(callID)", "CSeq: \(cseq) REGISTER",
+            ] + lines + ["", ""]
+        return Array(lines.joined(separator: "\r\n").utf8)
+    }
 
     /// Stores a REGISTER in a worker's shard; the mail that speaks of it.
     func request(
         _ user: String, _ lines: [String], callID: String = "c@h", cseq: Int = 1, worker: Int = 0
     ) -> Mail {
-        let text =
-            ([
-                "REGISTER sip:h SIP/2.0", "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: <sip:\(user)@h>;tag=1",
-                "To: <sip:\(user)@h>", "Call-ID: \(callID)", "CSeq: \(cseq) REGISTER",
-            ] + lines + ["", ""]).joined(separator: "\r\n")
-        let bytes = Array(text.utf8)
+        let bytes = text(user, lines, callID: callID, cseq: cseq)
         let shard = state.shard(worker)
         var mail = Mail(.register)
         mail.sender = .worker(worker)
@@ -75,6 +81,27 @@ final class Fixture {
             worker: worker, cell: UInt32(sequences[worker]), generation: 1)
         mail.first = shard.stored.store(bytes.span)!
         shard.undo.forget()
+        return mail
+    }
+
+    /// Puts a REGISTER into a slot of the master, as a command of the control tool; the mail for it.
+    func command(_ user: String, _ lines: [String], callID: String = "ctl@h", mustChange: Bool = false)
+        -> Mail
+    {
+        let bytes = text(user, lines, callID: callID, cseq: 1)
+        let slot = state.slots.take((0..<state.slots.count).first { state.slots.isFree($0) }!)
+        var writer = state.memory.writer(
+            state.slots.bytesOffset(slot.index), capacity: state.slots.capacity(slot.index))
+        writer.append(bytes.span)
+        var header = SlotHeader()
+        header.length = UInt32(bytes.count)
+        state.slots.setHeader(header, slot.index)
+        var mail = Mail(.register)
+        masterSequence += 1
+        mail.sequence = masterSequence
+        mail.transaction = TransactionReference(rawValue: masterSequence)
+        mail.second = slot.rawValue
+        mail.flags = mustChange ? 1 : 0
         return mail
     }
 
@@ -102,20 +129,23 @@ final class Fixture {
     /// One whole turn; the answers it appended.
     @discardableResult
     func turn(_ service: inout LocationService, _ mails: [Mail]) -> [String] {
-        let before = (0..<2).map { state.locatorRing(to: .worker($0)).tail }
+        let before = Fixture.askers.map { state.locatorRing(to: $0).tail }
         deliver(mails, to: service.turn)
         handle(&service)
         finish(&service)
         return answers(since: before)
     }
 
-    /// "worker cell status flags" of each answer.
-    func answers(since before: [UInt64] = [0, 0]) -> [String] {
-        (0..<2).flatMap { worker in
-            let ring = state.locatorRing(to: .worker(worker))
-            return (before[worker]..<ring.tail).map { position in
+    private static let askers: [ProcessID] = [.worker(0), .worker(1), .master]
+
+    /// "worker cell status flags" of each answer; with "master" where a command is answered.
+    func answers(since before: [UInt64] = [0, 0, 0]) -> [String] {
+        zip(Fixture.askers, before).flatMap { asker, position in
+            let ring = state.locatorRing(to: asker)
+            return (position..<ring.tail).map { position in
                 let mail = ring.mail(position)
-                return "\(worker) \(mail.transaction.cell) \(mail.status) \(mail.flags)"
+                let name = asker.workerIndex.map { "\($0)" } ?? asker.name
+                return "\(name) \(mail.transaction.cell) \(mail.status) \(mail.flags)"
             }
         }
     }

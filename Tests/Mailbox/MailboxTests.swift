@@ -221,6 +221,45 @@ struct MailboxTests {
     }
 }
 
+/// The master's inbox: no turn, no successor.
+struct PlainReceiverTests {
+    @Test func receivesEachMessageOnce() throws {
+        var post = try Post()
+        var inbox = PlainReceiver(mailbox: post.mailbox.reading.number)
+        let nothing = inbox.next()
+        #expect(nothing == nil)
+        post.append(40)
+        _ = post.flush()
+        // The sender dies before it has noted what it sent, and another goes on.
+        post.ring.setSent(35)
+        post.append(2)
+        _ = post.flush()
+        var batches: [[UInt64]] = []
+        while let batch = inbox.next() { batches.append(batch.map(\.third)) }
+        #expect(batches == [Array(0..<32), Array(32..<40), [40, 41]])
+    }
+
+    @Test func sendersAreCountedApart() throws {
+        let post = try Post()
+        var inbox = PlainReceiver(mailbox: post.mailbox.reading.number)
+        let sender = MailSender(state: post.state, process: .locator)
+        for (process, number) in [(ProcessID.locator, UInt64(7)), (.worker(1), 8), (.locator, 9)] {
+            var mail = Mail(.registered)
+            mail.sender = process
+            mail.third = number
+            let ring =
+                process == .locator
+                ? post.state.locatorRing(to: .master) : post.state.shard(1).ring(to: .master)
+            let fits = ring.append(mail)
+            let sent = sender.flush(ring, to: .master, descriptor: post.mailbox.writing.number)
+            #expect(fits && sent)
+        }
+        var numbers: [UInt64] = []
+        while let batch = inbox.next() { numbers += batch.map(\.third) }
+        #expect(numbers == [7, 8, 9])
+    }
+}
+
 struct LogWriterTests {
     @Test func wakesOnceAndRespectsTheLevel() throws {
         let post = try Post()

@@ -151,12 +151,22 @@ struct SharedStateTests {
                         == (sender.rawValue >= 4 && receiver.rawValue >= 4))
                 #expect(
                     MailGraph.allows(.register, from: sender, to: receiver)
-                        == (sender.rawValue >= 4 && receiver == .locator))
+                        == ((sender.rawValue >= 4 || sender == .master) && receiver == .locator))
                 #expect(
                     MailGraph.allows(.registered, from: sender, to: receiver)
-                        == (sender == .locator && receiver.rawValue >= 4))
+                        == (sender == .locator && (receiver.rawValue >= 4 || receiver == .master)))
                 #expect(MailGraph.allows(.logged, from: sender, to: receiver) == (receiver == .logger))
             }
         }
+    }
+
+    /// Who holds the writing end of whose mailbox.
+    @Test func knowsWhoIsConnected() {
+        let all: [ProcessID] = [.master, .locator, .resolver, .logger, .worker(0), .worker(1)]
+        func receivers(_ sender: ProcessID) -> [ProcessID] { all.filter { MailGraph.connects(sender, $0) } }
+        #expect(receivers(.master) == [.locator, .logger, .worker(0), .worker(1)])
+        #expect(receivers(.locator) == [.master, .logger, .worker(0), .worker(1)])
+        #expect(receivers(.worker(0)) == [.locator, .logger, .worker(1)])
+        #expect(receivers(.logger) == [])
     }
 }

@@ -18,6 +18,18 @@ struct ManualTests {
         #expect(synopsis.map { String($0.dropFirst(4)) } == known)
     }
 
+    @Test("sipforkctl(8) explains every option, and no other")
+    func options() throws {
+        let page = try lines("man/sipforkctl.8")
+        let explained = Set(
+            page.filter { $0.hasPrefix(".It Fl -") }.map { "--" + $0.dropFirst(8).prefix { $0 != " " } })
+        let help = Sipforkctl.configuration.subcommands.map { $0.helpMessage() } + [Sipforkctl.helpMessage()]
+        let known = Set(
+            help.flatMap { $0.split { $0 == " " || $0 == "\n" || $0 == "," || $0 == "[" || $0 == "]" } }
+                .filter { $0.hasPrefix("--") }.map(String.init))
+        #expect(explained == known)
+    }
+
     @Test("sipforkctl(8) lists the counters, in their order")
     func counters() throws {
         let page = try lines("man/sipforkctl.8")

@@ -124,7 +124,7 @@ struct ViewTests {
             ("@", nil),
         ] as [(String, String?)])
     func understandsAddressesOfRecord(_ text: String, _ canonical: String?) {
-        #expect(RegistrationsView.canonical(text).map { String(decoding: $0, as: UTF8.self) } == canonical)
+        #expect(AddressOfRecord.canonical(text).map { String(decoding: $0, as: UTF8.self) } == canonical)
     }
 
     @Test func writesTransactions() {

@@ -150,17 +150,30 @@ import Syntax
 
     // MARK: REGISTER
 
-    private mutating func register(_ mail: Mail) {
-        guard let worker = mail.sender.workerIndex, worker < requests.count else { return }
-        let stored = requests[worker]
-        guard stored.isCurrent(mail.first) else { return answer(mail, .requestGone) }
-        let place = stored.locate(mail.first)
-        let count = min(place.count, LocationService.requestBytes)
-        // A copy: the worker may end the transaction, and use the cell again, while the rules run.
-        unsafe requestBuffer.copyMemory(
-            from: state.memory.address(place.offset, count: count), byteCount: count)
+    /// Copies the request that mail speaks of: its owner may end what it belongs to, and use the memory
+    /// again, while the rules run. The number of bytes, nil where it was gone.
+    private func copyRequest(_ mail: Mail) -> Int? {
+        if let worker = mail.sender.workerIndex {
+            guard worker < requests.count, requests[worker].isCurrent(mail.first) else { return nil }
+            let place = requests[worker].locate(mail.first)
+            let count = copy(place.offset, place.count)
+            return requests[worker].isCurrent(mail.first) ? count : nil
+        }
+        let slot = SlotReference(rawValue: mail.second)
+        guard state.slots.isHeld(slot, by: mail.sender) else { return nil }
+        let count = copy(state.slots.bytesOffset(slot.index), state.slots.bytes(slot.index).count)
+        return state.slots.isHeld(slot, by: mail.sender) ? count : nil
+    }
+
+    private func copy(_ offset: Int, _ length: Int) -> Int {
+        let count = min(length, LocationService.requestBytes)
+        unsafe requestBuffer.copyMemory(from: state.memory.address(offset, count: count), byteCount: count)
         Ordering.fullFence()
-        guard stored.isCurrent(mail.first) else { return answer(mail, .requestGone) }
+        return count
+    }
+
+    private mutating func register(_ mail: Mail) {
+        guard let count = copyRequest(mail) else { return answer(mail, .requestGone) }
         let bytes = unsafe Span<UInt8>(
             _unsafeStart: requestBuffer.assumingMemoryBound(to: UInt8.self), count: count)
         var index = MessageIndex()
@@ -188,7 +201,10 @@ import Syntax
         let known = pending.firstIndex { $0.hash == hash && $0.name.isOf(aor) }
         let set = known.map { pending[$0].set } ?? state.locations.find(aor)
         let outcome = Registrar.apply(request, to: set, now: now, limits: limits)
-        guard outcome.isChange else { return answer(mail, outcome.reason, needsStore: known != nil) }
+        guard outcome.isChange else {
+            let isFutile = outcome.reason == .accepted && mail.flags == 1
+            return answer(mail, isFutile ? .noSuchBinding : outcome.reason, needsStore: known != nil)
+        }
         var draft: RecordDraft?
         if !outcome.entries.isEmpty {
             let size = size(of: outcome, set, request, aor)

@@ -7,9 +7,9 @@ import SharedState
 
 /// The locator process: the location server, only writer of bindings, with SQLite behind it (P13).
 ///
-/// It may be sent `register` by workers, and sends them `registered` (`MailGraph`). It holds the arena, its
-/// mailbox, those of workers and logger, and the database in the state directory. It has no keys and no
-/// sockets.
+/// It may be sent `register` by workers, and by the master for the control tool, and sends them `registered`
+/// (`MailGraph`). It holds the arena, its mailbox, those of master, workers and logger, and the database in
+/// the state directory. It has no keys and no sockets.
 package enum LocatorMain {
     /// The database's name in the state directory.
     package static let databaseName = "location.db"

@@ -10,7 +10,8 @@ struct LocatorProcess: ~Copyable {
     private var service: LocationService
     private let recovery: Turn.Recovery
     private let sender: MailSender
-    private let workers: Int
+    /// Whom we send mail: their mailboxes are watched by process number, as our own is.
+    private let receivers: [ProcessID]
     private var log: LogWriter
     private var poller: Poller
     private var isBlocked = InlineArray<68, Bool>(repeating: false)
@@ -28,11 +29,10 @@ struct LocatorProcess: ~Copyable {
 
     init(state: SharedState) throws(SystemError) {
         let workers = Int(state.sizes.workers)
+        receivers = [.master, .logger] + (0..<workers).map { ProcessID.worker($0) }
         let poller = try Poller()
-        try poller.add(ChildDescriptors.mailbox, token: 0)
-        try poller.add(ChildDescriptors.mailbox(of: .logger), token: UInt64(ProcessID.logger.index), [])
-        for worker in 0..<workers {
-            let process = ProcessID.worker(worker)
+        try poller.add(ChildDescriptors.mailbox, token: UInt64(LocatorProcess.me.index))
+        for process in receivers {
             try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
         }
         let snapshot = state.configuration.snapshot
@@ -46,7 +46,6 @@ struct LocatorProcess: ~Copyable {
         sender = MailSender(state: state, process: LocatorProcess.me)
         log = LogWriter(state: state, process: LocatorProcess.me, level: snapshot.logLevel)
         self.state = state
-        self.workers = workers
         self.poller = poller
     }
 
@@ -60,7 +59,8 @@ struct LocatorProcess: ~Copyable {
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {
                 let ready = poller.event(event)
-                if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
+                let process = ProcessID(rawValue: UInt8(ready.token))
+                if process != LocatorProcess.me && ready.writable { resume(process) }
             }
             let received = MailReceiver.receive(from: ChildDescriptors.mailbox, into: service.turn)
             if received > 0 { handleMail(received: received) }
@@ -157,8 +157,7 @@ struct LocatorProcess: ~Copyable {
     // MARK: sending
 
     private mutating func flush() {
-        flush(to: .logger)
-        for worker in 0..<workers { flush(to: .worker(worker)) }
+        for process in receivers { flush(to: process) }
         service.turn.finish()
     }
 

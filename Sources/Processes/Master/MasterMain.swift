@@ -7,7 +7,8 @@ import SharedMemory
 import SharedState
 import Systemd
 
-/// The master process: sockets, parsing, dispatch, supervision.
+/// The master process: sockets, parsing, dispatch, supervision. It may be sent `registered` by the locator
+/// (`MailGraph`).
 package enum MasterMain {
     /// Runs the service until it is told to stop; the exit status.
     package static func run(_ options: MasterOptions) -> Int32 {

@@ -26,11 +26,13 @@ struct MasterProcess: ~Copyable {
     var isStopping = false
     var stoppingSince: UInt64 = 0
     var isLoggerTold = false
-    private var reception: Reception
+    var reception: Reception
     private let control: ControlSocket
-    private var controlPeers = ControlPeers()
+    var controlPeers = ControlPeers()
+    var commands = WaitingCommands()
     private let mail: MailSender
-    private var poller: Poller
+    var inbox: PlainReceiver
+    var poller: Poller
     private let signals: Descriptor
     private var blocked = InlineArray<68, Bool>(repeating: false)
     private var nextStatus: UInt64 = 0
@@ -43,6 +45,7 @@ struct MasterProcess: ~Copyable {
     private enum Token {
         static let signals: UInt64 = 1
         static let control: UInt64 = 2
+        static let inbox: UInt64 = 3
         static let listener: UInt64 = 0x100
         static let mailbox: UInt64 = 0x200
         static let controlPeer: UInt64 = 0x1_0000_0000
@@ -72,12 +75,13 @@ struct MasterProcess: ~Copyable {
 
         var reading = [Int32](repeating: -1, count: ProcessID.limit)
         var writing = [Int32](repeating: -1, count: ProcessID.limit)
-        for process in MasterProcess.processes(workers: workers) {
+        let processes = MasterProcess.processes(workers: workers)
+        for process in [.master] + processes {
             let ends = try Mailbox().takeEnds()
             reading[process.index] = ends.reading
             writing[process.index] = ends.writing
-            children.append(Child(process))
         }
+        children = processes.map { Child($0) }
         let starter = try ChildStarter(
             arena: arena.descriptor.number, keys: keyArena.descriptor.number, workers: workers)
 
@@ -90,12 +94,14 @@ struct MasterProcess: ~Copyable {
         for (index, socket) in sockets.enumerated() {
             try poller.add(socket, token: Token.listener + UInt64(index))
         }
-        for process in MasterProcess.processes(workers: workers) {
+        try poller.add(reading[ProcessID.master.index], token: Token.inbox)
+        for process in processes {
             try poller.add(writing[process.index], token: Token.mailbox + UInt64(process.rawValue), [])
         }
 
         reception = Reception(state: state, keys: Keys(memory: keyArena.memory))
         mail = MailSender(state: state, process: .master)
+        inbox = PlainReceiver(mailbox: reading[ProcessID.master.index])
         log = LogWriter(state: state, process: .master, level: published.logLevel)
         notifier = Notifier()
         self.options = options
@@ -162,11 +168,8 @@ struct MasterProcess: ~Copyable {
         switch event.token {
         case Token.signals: takeSignals()
         case Token.control: acceptControl()
-        case Token.controlPeer...:
-            let peer = Int32(event.token - Token.controlPeer)
-            ControlSocket.answer(peer, arena: arena.descriptor.number)
-            poller.remove(peer)
-            controlPeers.remove(peer)
+        case Token.inbox: takeMail()
+        case Token.controlPeer...: serve(Int32(event.token - Token.controlPeer))
         case Token.mailbox...:
             let process = ProcessID(rawValue: UInt8(event.token - Token.mailbox))
             if event.writable { resume(process) }
@@ -248,6 +251,7 @@ struct MasterProcess: ~Copyable {
     private mutating func tend(_ now: UInt64) {
         state.processes.beat(now, .master)
         restartChildren(now)
+        expireCommands(now)
         if isStopping {
             escalate(now)
             return
@@ -277,6 +281,7 @@ struct MasterProcess: ~Copyable {
         var next = isStopping ? now + 20 : nextStatus
         if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }
         for child in children where child.restartAt != 0 { next = min(next, child.restartAt) }
+        if let deadline = commands.nextDeadline { next = min(next, deadline) }
         return next <= now ? 0 : Int32(min(next - now, 60_000))
     }
 

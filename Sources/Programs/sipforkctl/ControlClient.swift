@@ -2,6 +2,7 @@ import CPlatform
 import Glibc
 import Platform
 import Proxy
+import Registrar
 import SharedMemory
 import SharedState
 
@@ -10,10 +11,13 @@ struct ControlFailure: Error, Equatable {
     let message: String
 }
 
-/// Asks the master for a read-only view of the arena (design §7).
+/// Asks the master for a read-only view of the arena (design §7), or to carry out a command.
 ///
 ///     tool:    "view\n"
 ///     master:  | magic : 8 | layout hash : 8 |  with the arena, opened O_RDONLY, attached
+///
+///     tool:    a `RegisterCommand`
+///     master:  "200 OK\n", or another status with its reason
 enum ControlClient {
     /// `control.sock` where systemd made the runtime directory, else where the package has it.
     static var defaultPath: String {
@@ -21,8 +25,10 @@ enum ControlClient {
         return (runtime?.split(separator: ":").first.map(String.init) ?? "/run/sipfork") + "/control.sock"
     }
 
-    /// Seconds that a master may take: it answers between two messages.
+    /// Seconds that a master may take: it answers between two messages. And to carry out a command, for
+    /// which it waits for five seconds itself.
     private static let patience = 5
+    private static let longPatience = 8
 
     static func attach(_ path: String) throws(ControlFailure) -> SharedState {
         let descriptor = try ask(path)
@@ -52,10 +58,7 @@ enum ControlClient {
 
     /// The descriptor that the master hands out.
     private static func ask(_ path: String) throws(ControlFailure) -> Descriptor {
-        let socket = try connected(path)
-        var time = timeval(tv_sec: patience, tv_usec: 0)
-        _ = unsafe setsockopt(
-            socket.number, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+        let socket = try connected(path, patience: patience)
         let request: StaticString = "view\n"
         _ = unsafe send(socket.number, request.utf8Start, request.utf8CodeUnitCount, Int32(MSG_NOSIGNAL))
         var answer: (magic: UInt64, layout: UInt64) = (0, 0)
@@ -76,7 +79,35 @@ enum ControlClient {
         return Descriptor(owning: received)
     }
 
-    private static func connected(_ path: String) throws(ControlFailure) -> Descriptor {
+    /// Has the master carry out a command; throws what it refuses it with.
+    static func order(_ command: RegisterCommand, _ path: String) throws(ControlFailure) {
+        let request = command.encoded
+        let name = "\(command.action) \(command.addressOfRecord)"
+        guard request.count <= RegisterCommand.longest else {
+            throw ControlFailure(message: "\(name): 400 Command too long")
+        }
+        let socket = try connected(path, patience: longPatience)
+        let unknown = "; whether it was done shows sipforkctl registrations"
+        let sent = unsafe request.withUnsafeBytes {
+            unsafe send(socket.number, $0.baseAddress!, $0.count, Int32(MSG_NOSIGNAL))
+        }
+        if sent < 0 { throw ControlFailure(message: "\(path): \(SystemError.text(SystemError.lastCode))") }
+        var answer = [UInt8](repeating: 0, count: 512)
+        let count = unsafe answer.withUnsafeMutableBytes {
+            unsafe recv(socket.number, $0.baseAddress!, $0.count, 0)
+        }
+        let code = SystemError.lastCode
+        if count < 0 && (code == EAGAIN || code == EWOULDBLOCK) {
+            throw ControlFailure(
+                message: "the server at \(path) does not answer within \(longPatience) seconds\(unknown)")
+        }
+        if count <= 0 { throw ControlFailure(message: "the server at \(path) has hung up\(unknown)") }
+        let line = String(decoding: answer[..<count], as: UTF8.self).prefix { $0 != "\n" }
+        if line.hasPrefix("2") { return }
+        throw ControlFailure(message: "\(name): \(line)\(line.hasPrefix("504 ") ? unknown : "")")
+    }
+
+    private static func connected(_ path: String, patience: Int) throws(ControlFailure) -> Descriptor {
         let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let number = Glibc.socket(AF_UNIX, type, 0)
         if number < 0 { throw ControlFailure(message: explain(SystemError.lastCode, path)) }
@@ -93,6 +124,9 @@ enum ControlClient {
                 number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
         }
         if result < 0 { throw ControlFailure(message: explain(SystemError.lastCode, path)) }
+        var time = timeval(tv_sec: patience, tv_usec: 0)
+        _ = unsafe setsockopt(
+            descriptor.number, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         return descriptor
     }
 

@@ -1,6 +1,5 @@
 import Platform
 import SharedState
-import Syntax
 
 /// `registrations`: addresses of record and their contacts.
 struct RegistrationsView: View, Equatable {
@@ -55,20 +54,6 @@ struct RegistrationsView: View, Equatable {
         return Layout.table(
             ["ADDRESS OF RECORD", "CONTACT", "EXPIRES IN", "Q", "USER AGENT", "PATH"], rows, right: [2])
     }
-
-    /// The form under which the table has an address of record, from `sip:alice@example.org` or
-    /// `alice@example.org`; nil where it is none.
-    static func canonical(_ text: String) -> [UInt8]? {
-        let scheme = text.prefix { $0 != ":" && $0 != "@" }.lowercased()
-        let hasScheme = text.dropFirst(scheme.count).first == ":" && (scheme == "sip" || scheme == "sips")
-        let bytes = Array((hasScheme ? text : "sip:" + text).utf8)
-        guard let uri = SIPURI.parse(bytes.span), uri.isSIP else { return nil }
-        return unsafe withUnsafeTemporaryAllocation(byteCount: bytes.count * 3, alignment: 1) { buffer in
-            var writer = unsafe ByteWriter(buffer)
-            uri.writeAddressOfRecord(bytes.span, to: &writer)
-            return unsafe writer.overflowed ? nil : Array(buffer[..<writer.count])
-        }
-    }
 }
 
 extension RegistrationsView {
@@ -77,7 +62,8 @@ extension RegistrationsView {
         let now = Clock.epochSeconds()
         var cursor = LocationCursor(state.locations)
         if let text {
-            if let bytes = RegistrationsView.canonical(text), let set = cursor.find(bytes.span) {
+            let uri = AddressOfRecord.uri(text, state) ?? text
+            if let bytes = AddressOfRecord.canonical(uri), let set = cursor.find(bytes.span) {
                 add(set, now)
             }
         } else {

@@ -2,13 +2,17 @@ import ArgumentParser
 import Glibc
 import SharedState
 
-/// The commands (`sipforkctl(8)`); each reads a view of the shared memory and prints it.
+/// The commands (`sipforkctl(8)`): each reads a view of the shared memory and prints it; two have the server
+/// change something before.
 struct Sipforkctl: ParsableCommand {
     static let version = "0.1.0"
 
     static let configuration = CommandConfiguration(
-        commandName: "sipforkctl", abstract: "Look into a running sipforkd.", version: version,
-        subcommands: [Status.self, Workers.self, Registrations.self, Transactions.self])
+        commandName: "sipforkctl", abstract: "Look into a running sipforkd, and register users by hand.",
+        version: version,
+        subcommands: [
+            Status.self, Workers.self, Registrations.self, Register.self, Unregister.self, Transactions.self,
+        ])
 
     /// What every command takes.
     struct Options: ParsableArguments {
@@ -20,15 +24,14 @@ struct Sipforkctl: ParsableCommand {
 
         /// Reads a view and prints it.
         func show<V: View>(_ read: (SharedState) throws -> V) throws {
-            let state: SharedState
+            let view: V
             do {
-                state = try ControlClient.attach(socket)
-            } catch {
-                let line = Array("sipforkctl: \(error.message)\n".utf8)
+                view = try read(ControlClient.attach(socket))
+            } catch let failure as ControlFailure {
+                let line = Array("sipforkctl: \(failure.message)\n".utf8)
                 _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress!, $0.count) }
                 throw ExitCode(1)
             }
-            let view = try read(state)
             print(json ? view.json.text + "\n" : view.text, terminator: "")
         }
     }
@@ -55,7 +58,7 @@ struct Sipforkctl: ParsableCommand {
         var addressOfRecord: String?
 
         func run() throws {
-            if let addressOfRecord, RegistrationsView.canonical(addressOfRecord) == nil {
+            if let addressOfRecord, AddressOfRecord.canonical(addressOfRecord) == nil {
                 throw ValidationError(
                     "'\(addressOfRecord)' is no address of record such as alice@example.org.")
             }

@@ -9,7 +9,8 @@ import SharedState
 ///      3  arena (memfd)
 ///      4  keys (memfd); workers only
 ///      5  reading end of its own mailbox
-///      8 + n  writing end of the mailbox of process n, where `MailGraph` lets it write there
+///      8 + n  writing end of the mailbox of process n (`ProcessID`; the master is 0), where `MailGraph` lets
+///             it write there
 ///     80 + n  socket of listener n; workers only
 ///
 /// The environment carries `SIPFORK_CHILD=NUMBER:MASTER_PID`.

@@ -56,6 +56,35 @@ package enum MailReceiver {
     }
 }
 
+/// Mail that is received outside of turns: the master's, whose work no successor repeats.
+package struct PlainReceiver {
+    private let mailbox: Int32
+    private var batch = InlineArray<32, Mail>(repeating: Mail())
+    /// The last sequence number of each sender: one that died between sending and noting it sends again.
+    private var seen = InlineArray<68, UInt64>(repeating: 0)
+
+    /// - Parameter mailbox: its reading end.
+    package init(mailbox: Int32) { self.mailbox = mailbox }
+
+    /// The messages of one datagram that were not received before; nil where no datagram is there.
+    package mutating func next() -> [Mail]? {
+        var span = batch.mutableSpan
+        let received = unsafe span.withUnsafeMutableBytes {
+            unsafe recv(mailbox, $0.baseAddress!, $0.count, Int32(MSG_DONTWAIT))
+        }
+        if received <= 0 { return nil }
+        var fresh: [Mail] = []
+        for index in 0..<received / Mail.bytes {
+            let mail = batch[index]
+            precondition(mail.sender.index < ProcessID.limit)
+            if mail.sequence <= seen[mail.sender.index] { continue }
+            seen[mail.sender.index] = mail.sequence
+            fresh.append(mail)
+        }
+        return fresh
+    }
+}
+
 /// Sends what lies in mail rings after a commit.
 package struct MailSender {
     private let memory: Memory

@@ -7,7 +7,7 @@ package struct Mail: BitwiseCopyable, Sendable {
     /// Messages in one datagram at most.
     package static let batch = 32
 
-    package enum Kind: UInt8 {
+    package enum Kind: UInt8, CaseIterable {
         case none = 0
         /// master → worker: `slot` holds a request; `status` is a fault found in parsing (0: none).
         case request = 1
@@ -23,8 +23,10 @@ package struct Mail: BitwiseCopyable, Sendable {
         /// worker → worker: fork `fork` ended without a response; `status` is 408 or 503.
         case forkDone = 6
         /// worker → locator: a REGISTER; `transaction` asks, `first` is the stored request.
+        /// master → locator: one that the control tool wants; `second` is the slot that it lies in and that
+        /// the master keeps; with `flags` 1 it is refused where it changes nothing.
         case register = 7
-        /// locator → worker: the answer, `status`; `second` is the published binding set (0: none).
+        /// locator → worker, master: the answer to `transaction`, `status`; `flags` is its `RegisterReason`.
         case registered = 8
         /// any → logger: the log ring of the sender has entries.
         case logged = 9
@@ -63,10 +65,15 @@ package enum MailGraph {
         case .none: return false
         case .request, .response: return sender == .master && toWorker
         case .forkStart, .forkCancel, .forkResponse, .forkDone: return fromWorker && toWorker
-        case .register: return fromWorker && receiver == .locator
-        case .registered: return sender == .locator && toWorker
+        case .register: return (fromWorker || sender == .master) && receiver == .locator
+        case .registered: return sender == .locator && (toWorker || receiver == .master)
         case .logged: return receiver == .logger
         }
+    }
+
+    /// True where `sender` may send anything at all to `receiver`: it has the writing end of that mailbox.
+    package static func connects(_ sender: ProcessID, _ receiver: ProcessID) -> Bool {
+        sender != receiver && Mail.Kind.allCases.contains { allows($0, from: sender, to: receiver) }
     }
 }
 

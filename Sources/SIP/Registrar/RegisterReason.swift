@@ -1,4 +1,4 @@
-/// How a REGISTER was answered: travels from the locator to the worker as `Mail.flags`.
+/// How a REGISTER was answered: travels from the locator to the worker, or to the master, as `Mail.flags`.
 package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     /// 200 with the bindings as they are now.
     case accepted = 0
@@ -16,6 +16,8 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case requestGone
     /// RFC 3327: a Path that could not be a Route, or is too long to be kept.
     case badPath, pathTooLong
+    /// A command of the control tool removes what is not there; a REGISTER may.
+    case noSuchBinding
 
     /// The reason of that number; `requestGone` for one that we do not know.
     package init(code: UInt16) {
@@ -29,6 +31,7 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
             .pathTooLong:
             400
         case .tooManyContacts: 403
+        case .noSuchBinding: 404
         case .intervalTooBrief: 423
         case .outOfOrder, .storageFailed, .requestGone: 500
         case .tableFull: 503
@@ -53,6 +56,7 @@ package enum RegisterReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .requestGone: "Server Internal Error"
         case .badPath: "Bad Path"
         case .pathTooLong: "Path too long"
+        case .noSuchBinding: "No such binding"
         }
     }
 }

@@ -96,6 +96,21 @@ import Syntax
         if !dispatch(slot, header) { pool.giveBack(slot) }
     }
 
+    /// Puts a message that the master has made into a slot that stays its own; nil where none is free.
+    mutating func keep(_ message: Span<UInt8>) -> SlotReference? {
+        let taken = message.count <= Slots.smallCapacity ? pool.takeSmall() : pool.takeLarge()
+        guard let slot = taken else { return nil }
+        var writer = state.memory.writer(
+            state.slots.bytesOffset(slot.index), capacity: state.slots.capacity(slot.index))
+        writer.append(message)
+        var header = SlotHeader()
+        header.length = UInt32(writer.count)
+        state.slots.setHeader(header, slot.index)
+        return slot
+    }
+
+    mutating func giveBack(_ slot: SlotReference) { pool.giveBack(slot) }
+
     private mutating func moveToLarge(_ place: Int, _ length: Int) -> SlotReference? {
         guard let large = pool.takeLarge() else { return nil }
         let target = state.slots.bytesOffset(large.index)

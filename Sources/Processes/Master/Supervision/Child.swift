@@ -84,9 +84,9 @@ struct ChildStarter: ~Copyable {
         sources[Int(ChildDescriptors.mailbox)] = reading
         let isWorker = process.workerIndex != nil
         if isWorker { sources[Int(ChildDescriptors.keys)] = keys }
-        for peer in writing.indices where writing[peer] >= 0 && peer != process.index {
+        for peer in writing.indices where writing[peer] >= 0 {
             let other = ProcessID(rawValue: UInt8(peer))
-            if other == .logger || isWorker || (process == .locator && other.workerIndex != nil) {
+            if MailGraph.connects(process, other) {
                 sources[Int(ChildDescriptors.mailbox(of: other))] = writing[peer]
             }
         }

@@ -2,12 +2,17 @@ import CPlatform
 import Glibc
 import Platform
 import Proxy
+import Registrar
 import SharedState
 
-/// The control socket: whoever may connect gets a read-only view of the arena, and formats it himself.
+/// The control socket: whoever may connect gets a read-only view of the arena, and formats it himself; or has
+/// a command carried out (`WaitingCommands`).
 ///
 ///     tool:    "view\n"
 ///     master:  | magic : 8 | layout hash : 8 |  with the arena, opened O_RDONLY, attached
+///
+///     tool:    a `RegisterCommand`
+///     master:  "200 OK\n", or another status with its reason
 struct ControlSocket: ~Copyable {
     let descriptor: Descriptor
     private let path: String
@@ -59,15 +64,27 @@ struct ControlSocket: ~Copyable {
         }
     }
 
-    /// Answers a peer whose request has come.
-    static func answer(_ peer: Int32, arena: Int32) {
-        var request = InlineArray<64, UInt8>(repeating: 0)
-        var span = request.mutableSpan
-        let count = unsafe span.withUnsafeMutableBufferPointer {
-            unsafe recv(peer, $0.baseAddress!, 64, Int32(MSG_DONTWAIT))
+    /// What a peer asks; empty where it asks nothing, or more than there is to ask.
+    static func receive(_ peer: Int32) -> [UInt8] {
+        unsafe [UInt8](unsafeUninitializedCapacity: RegisterCommand.longest) { buffer, count in
+            // With MSG_TRUNC the length is that of the message, whether it fits or not.
+            let length = unsafe recv(
+                peer, buffer.baseAddress!, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_TRUNC))
+            count = length > 0 && length <= RegisterCommand.longest ? length : 0
         }
-        guard count >= 4, request[0] == 0x76, request[1] == 0x69, request[2] == 0x65, request[3] == 0x77
-        else { return }
+    }
+
+    /// Answers a command, and hangs up. A peer that has gone does not hear it.
+    static func answer(_ peer: Int32, _ text: String) {
+        let line = Array("\(text)\n".utf8)
+        _ = unsafe line.withUnsafeBytes {
+            unsafe send(peer, $0.baseAddress!, $0.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        }
+        close(peer)
+    }
+
+    /// Hands a peer the arena.
+    static func sendView(_ peer: Int32, _ arena: Int32) {
         let view = unsafe open("/proc/self/fd/\(arena)", O_RDONLY | O_CLOEXEC)
         if view < 0 { return }
         let reading = Descriptor(owning: view)
@@ -90,9 +107,12 @@ struct ControlPeers {
         return numbers.count > ControlPeers.limit ? numbers.removeFirst() : -1
     }
 
+    /// Gives a peer to whoever answers and closes it.
+    mutating func forget(_ number: Int32) { numbers.removeAll { $0 == number } }
+
     /// Closes a peer.
     mutating func remove(_ number: Int32) {
-        numbers.removeAll { $0 == number }
+        forget(number)
         close(number)
     }
 }
