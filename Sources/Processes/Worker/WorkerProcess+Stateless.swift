@@ -8,6 +8,12 @@ extension WorkerProcess {
     mutating func forwardStateless(_ message: Message, _ source: RequestSource) {
         let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
         var isSent = false
+        // §16.3 step 4, also here: what comes round again would do so until its hops are used up.
+        if LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) {
+            state.counters.add(.loopsDetected, me)
+            if message.method == .cancel { answerStateless(message, source, status: 482) }
+            return
+        }
         switch request.routing.decision {
         case .forward:
             if mayPass(message, request), case .stored(let targets) = ownTarget(message, request) {

@@ -16,7 +16,7 @@ package enum Counter: Int, CaseIterable {
     case retransmissionsAbsorbed
     /// Messages sent again by timers A, E and G or for a repeated request.
     case retransmissionsSent
-    /// Requests answered 482: they had been here before.
+    /// Requests answered 482, and ACKs dropped: they had been here before.
     case loopsDetected
     /// Requests answered 503 because a table was full.
     case refusedFull
