@@ -116,7 +116,7 @@ extension WorkerProcess {
     // MARK: ACK and CANCEL
 
     private mutating func receiveAck(_ message: Message, _ source: RequestSource, server: UInt32) {
-        if server != 0 {
+        if server != 0 && acknowledges(message, server) {
             var record: ServerRecord = memory.load(shard.table.offset(server))
             let effects = record.invite.receiveAck(now: now, values: values, reliable: false)
             apply(effects, &record, server)
@@ -126,6 +126,19 @@ extension WorkerProcess {
             return
         }
         forwardStateless(message, source)
+    }
+
+    /// §17.2.3: without the magic cookie an ACK must have the To tag of the response that it is for.
+    private func acknowledges(_ ack: Message, _ cell: UInt32) -> Bool {
+        if ack.index.topVia.hasMagicCookie { return true }
+        guard let response = storedMessage(server(cell).response), !response.toTag.isEmpty else { return true }
+        return isSame(response.toTag, ack.toTag)
+    }
+
+    private func isSame(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
+        if left.count != right.count { return false }
+        for index in left.indices where left[index] != right[index] { return false }
+        return true
     }
 
     private func isOurStatelessTag(_ message: Message) -> Bool {
