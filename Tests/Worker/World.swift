@@ -18,8 +18,12 @@ final class World {
     private var boxes: [ProcessID: (reading: Int32, writing: Int32)] = [:]
     private let listener: Int32
     let listenerAddress: SocketAddress
+    var secondListener: Int32 = -1
 
-    init(workers: Int = 2, maxTransactions: Int = 1000, t1: UInt32 = 500, maxBreadth: UInt32 = 60) throws {
+    init(
+        workers: Int = 2, maxTransactions: Int = 1000, t1: UInt32 = 500, maxBreadth: UInt32 = 60,
+        routes: [RouteDraft] = [], adjust: (inout ConfigurationSnapshot) -> Void = { _ in }
+    ) throws {
         let sizes = ArenaSizes(workers: workers, transactions: maxTransactions, bindings: 100)
         arena = try Arena(name: "world", size: SharedState.bytes(sizes))
         keyArena = try Arena(name: "world-keys", size: Keys.bytes)
@@ -44,7 +48,9 @@ final class World {
         snapshot.networks[0] = SocketAddress(ipv4: 0x7F00_0000, port: 0)
         snapshot.networkPrefixes[0] = 8
         snapshot.networkCount = 1
+        adjust(&snapshot)
         state.configuration.publish(snapshot)
+        precondition(state.routes.publish(routes))
         for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
         for process in [.logger, .locator] + (0..<workers).map({ ProcessID.worker($0) }) {
             boxes[process] = try Mailbox().takeEnds()
@@ -82,7 +88,30 @@ final class World {
             sockets: .init(repeating: -1))
         for (process, ends) in boxes { descriptors.peers[process.index] = ends.writing }
         descriptors.sockets[0] = listener
+        descriptors.sockets[1] = secondListener
         return try WorkerProcess(state: state, index: index, keys: keys, descriptors: descriptors)
+    }
+
+    /// A message that worker 0 keeps and that contains `text`.
+    func storedText(containing text: String) -> String? {
+        let stored = state.shard(0).stored
+        for sizeClass in 0..<6 {
+            for cell in UInt32(1)..<8 {
+                let bytes = stored.bytes(StoredReference(sizeClass: sizeClass, cell: cell, generation: 0))
+                let found = String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)
+                if found.contains(text) { return found }
+            }
+        }
+        return nil
+    }
+
+    /// The next datagram that the worker has sent to its own listener; nil where there is none.
+    func hearOurselves() -> String? {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        let count = unsafe buffer.withUnsafeMutableBytes {
+            unsafe recv(listener, $0.baseAddress!, $0.count, 0)
+        }
+        return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
     }
 
     /// What the master does with a datagram: slot, scan, mail to `worker`.
