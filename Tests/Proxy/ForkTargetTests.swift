@@ -23,6 +23,7 @@ import Testing
         head.previous = StoredReference(rawValue: 99)
         head.firstFork = 5
         head.count = 3
+        head.listener = 9
         var bytes = unsafe withUnsafeBytes(of: head) { unsafe Array($0) }
         bytes += Proxy.text { writer in
             for (index, uri) in uris.enumerated() {
@@ -44,6 +45,7 @@ import Testing
         let bytes = Self.written()
         #expect(TargetSet(bytes.span)?.head.source.text == "[2001:db8::7]:4711")
         #expect(TargetSet(bytes.span)?.head.previous.rawValue == 99)
+        #expect(TargetSet(bytes.span)?.head.listener == 9)
         for (index, uri) in Self.uris.enumerated() {
             let (target, range, route) = try #require(read(UInt8(index + 5), bytes))
             #expect(String(decoding: bytes[range], as: UTF8.self) == uri)

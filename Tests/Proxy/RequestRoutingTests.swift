@@ -113,6 +113,18 @@ import Testing
             uri: "tel:+49", routes: ["<sip:198.51.100.7;lr>"],
             result: "forward to 198.51.100.7 = 198.51.100.7:5060"),
         Row(uri: "sip:192.0.2.1;lr", result: "ours"),
+        // Both sides of ours, as we recorded them between IPv4 and IPv6; any other Route of ours stays.
+        Row(
+            uri: "sip:bob@198.51.100.7",
+            routes: ["<sip:[2001:db8::1]:5060;lr;sf=1>", "<sip:192.0.2.1:5060;lr;sf=1>"],
+            result: "forward to 198.51.100.7 = 198.51.100.7:5060, 2 dropped"),
+        Row(
+            uri: "sip:bob@198.51.100.7", routes: ["<sip:[2001:db8::1]:5060;lr>", "<sip:192.0.2.1:5060;lr>"],
+            result: "forward to 192.0.2.1 = 192.0.2.1:5060, 1 dropped"),
+        Row(
+            uri: "sip:bob@198.51.100.7",
+            routes: ["<sip:192.0.2.1:5060;lr;sf=1>", "<sip:203.0.113.5:5070;lr;sf=1>"],
+            result: "forward to 203.0.113.5 = 203.0.113.5:5070, 1 dropped"),
         Row(uri: "sip:bob@example.org", routes: ["<sip:192.0.2.1"], result: "400"),
         Row(uri: "sip:bob@example.org", routes: ["<sip:192.0.2.1;lr>, rubbish"], result: "400"),
         Row(uri: "sip:bob@example.org", routes: [""], result: "look up"),

@@ -11,7 +11,8 @@ import Testing
                 separator: "\n"))
         var isWritten = false
         let bytes = written(room) {
-            isWritten = OptionTags.writeUnsupported(Message(scanned.bytes.span, scanned.index), to: &$0)
+            isWritten = OptionTags.writeUnsupported(
+                Message(scanned.bytes.span, scanned.index), in: .require, to: &$0)
         }
         return isWritten ? string(bytes) : nil
     }

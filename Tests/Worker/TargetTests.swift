@@ -1,3 +1,4 @@
+import Glibc
 import Platform
 import SharedState
 import Testing
@@ -138,5 +139,43 @@ import Testing
         worker.run(turns: 1)
         #expect(try #require(caller.hear()).hasPrefix("SIP/2.0 486 "))
         #expect(world.state.slots.inUse == 0)
+    }
+
+    /// §16.6 step 4: the URI in Record-Route leads here for whoever reads it. A caller
+    /// of IPv4 can do nothing with an IPv6 address (RFC 5658: one Record-Route for each side).
+    @Test func betweenFamiliesEachSideHasARouteOfItsOwn() throws {
+        let number = socket(AF_INET6, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(number) }
+        let ours = SocketAddress(ipv6: [0, 0, 0, 0, 0, 0, 0, 1], port: 5060)
+        let world = try World(
+            workers: 1,
+            adjust: {
+                $0.listeners[1] = ours
+                $0.advertised[1] = ours
+                $0.listenerCount = 2
+            })
+        world.secondListener = number
+        let caller = Phone()
+        var worker = try world.worker(0)
+        world.deliver(
+            request("INVITE", "sip:bob@[::1]:9", from: caller, branch: "i"), from: caller.address, to: 0)
+        worker.run(turns: 1)
+        // As it was sent: there is no fork but this.
+        let sent = try #require(world.storedText(containing: "Record-Route"))
+        #expect(sent.contains("Record-Route: <sip:\(world.listenerAddress.text);"))
+    }
+
+    /// §8.2.2.3: Unsupported lists all option tags that are not known, whatever the lines they came in.
+    @Test func unsupportedListsTheTagsOfAllLines() throws {
+        let world = try World(workers: 1)
+        let caller = Phone()
+        var worker = try world.worker(0)
+        world.deliver(
+            request(
+                "INVITE", "sip:bob@example.org", from: caller, branch: "i",
+                extra: "Proxy-Require: one\r\nProxy-Require: two\r\n"), from: caller.address, to: 0)
+        worker.run(turns: 1)
+        let answer = try #require(caller.hear())
+        #expect(answer.contains("one") && answer.contains("two"))
     }
 }

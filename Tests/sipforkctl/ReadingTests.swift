@@ -89,13 +89,15 @@ struct ReadingTests {
         server.createdAt = Clock.milliseconds() - 1000
         server.request = owner.stored.store(Array(request.utf8).span)!
         let reference = TransactionReference(worker: 1, cell: cell, generation: server.header.generation)
-        var draft = TargetSetDraft(state.memory, owner.stored.reserve(1024)!, source: SocketAddress())
+        var draft = TargetSetDraft(
+            state.memory, owner.stored.reserve(1024)!, source: SocketAddress(), listener: 0)
         for fork in 0..<2 {
             draft.add(ForkTarget(), uri: Array("sip:bob@127.0.0.\(fork + 2)".utf8).span, route: Span())
         }
         let first = draft.seal(in: owner.stored)
         draft = TargetSetDraft(
-            state.memory, owner.stored.reserve(1024)!, source: SocketAddress(), behind: first, firstFork: 2)
+            state.memory, owner.stored.reserve(1024)!, source: SocketAddress(), listener: 0, behind: first,
+            firstFork: 2)
         draft.add(ForkTarget(), uri: Array("sip:bob@127.0.0.4".utf8).span, route: Span())
         server.targets = draft.seal(in: owner.stored)
         owner.undo.write(server, at: owner.table.offset(cell))

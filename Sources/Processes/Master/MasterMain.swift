@@ -70,6 +70,7 @@ package enum MasterMain {
         snapshot.maxBreadth = UInt32(configuration.maxBreadth)
         snapshot.orderByQ = configuration.order == .qValue ? 1 : 0
         snapshot.recurse = configuration.recurse ? 1 : 0
+        snapshot.maxPasses = UInt32(configuration.maxPasses)
         snapshot.t1 = UInt32(configuration.t1)
         snapshot.t2 = UInt32(configuration.t2)
         snapshot.t4 = UInt32(configuration.t4)

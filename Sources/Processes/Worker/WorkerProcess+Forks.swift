@@ -28,12 +28,15 @@ extension WorkerProcess {
         let owner = state.shard(mail.transaction.worker).stored
         let targets = StoredReference(rawValue: mail.second)
         guard owner.isCurrent(mail.first), owner.isCurrent(targets) else { return }
+        // Read once: another worker may write both anew, and then they have another length.
         let bytes = owner.bytes(mail.first)
+        let targetBytes = owner.bytes(targets)
         var index = MessageIndex()
         guard Scanner.scan(bytes, into: &index) == .complete,
-            let set = TargetSet(owner.bytes(targets)), let (target, uri, route) = set.target(mail.fork),
+            let set = TargetSet(targetBytes), let (target, uri, route) = set.target(mail.fork),
             // Another worker's bytes, which it may be writing anew.
             Int(target.listener) < identity.listenerCount,
+            Int(set.head.listener) < identity.listenerCount,
             let room = shard.stored.reserve(bytes.count + uri.count + route.count + 512)
         else {
             report(503, of: mail)
@@ -42,11 +45,12 @@ extension WorkerProcess {
         let message = Message(bytes, index)
         var writer = memory.writer(room.offset, capacity: room.capacity)
         write(
-            message, target, source: set.head.source, uri: owner.bytes(targets).extracting(uri),
-            route: owner.bytes(targets).extracting(route), branch, mail, to: &writer)
+            message, target, set.head, uri: targetBytes.extracting(uri),
+            route: targetBytes.extracting(route), branch, mail, to: &writer)
         let request = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
         // The owner may have ended meanwhile and its cells be used again: then what was read is worth
         // nothing.
+        Ordering.fullFence()
         guard owner.isCurrent(mail.first), owner.isCurrent(targets), !writer.overflowed else {
             shard.stored.free(request)
             report(503, of: mail)
@@ -87,7 +91,7 @@ extension WorkerProcess {
 
     /// The request as this fork sends it.
     private func write(
-        _ message: Message, _ target: ForkTarget, source: SocketAddress, uri: Span<UInt8>,
+        _ message: Message, _ target: ForkTarget, _ request: TargetSet.Head, uri: Span<UInt8>,
         route: Span<UInt8>, _ branch: Branch, _ start: Mail, to writer: inout ByteWriter
     ) {
         var lines = line
@@ -95,16 +99,25 @@ extension WorkerProcess {
         writeVia(own, branch, to: &lines)
         let viaEnd = lines.count
         if target.flags.contains(.recordRoute) {
-            lines.append("Record-Route: <sip:")
-            own.write(to: &lines)
-            lines.append(";lr;sf=")
-            lines.append(hexadecimal: RouteMark.of(message.callID, keys: keys), digits: 16)
-            lines.append(">\r\n")
+            let mark = RouteMark.of(message.callID, keys: keys)
+            writeRecordRoute(own, mark, to: &lines)
+            // Between IPv4 and IPv6 each side needs a way to us of its own (RFC 5658 §3).
+            let inner = identity.advertised(Int(request.listener))
+            if inner.family != own.family { writeRecordRoute(inner, mark, to: &lines) }
         }
         let written = lines.written
         writeForwarded(
-            message, target, source: source, uri: uri, route: route, via: written.extracting(0..<viaEnd),
+            message, target, source: request.source, uri: uri, route: route,
+            via: written.extracting(0..<viaEnd),
             recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(start.flags), to: &writer)
+    }
+
+    private func writeRecordRoute(_ own: SocketAddress, _ mark: UInt64, to lines: inout ByteWriter) {
+        lines.append("Record-Route: <sip:")
+        own.write(to: &lines)
+        lines.append(";lr;sf=")
+        lines.append(hexadecimal: mark, digits: 16)
+        lines.append(">\r\n")
     }
 
     func writeVia(_ own: SocketAddress, _ branch: Branch, to lines: inout ByteWriter) {

@@ -96,7 +96,7 @@ extension WorkerProcess {
     /// The To tag of stateless answers, derived from the request: the ACK to one is recognised by it and
     /// dropped.
     private func statelessMark(_ message: Message) -> UInt64 {
-        var hash = keys.marks
+        var hash = keys.marks(.statelessTag)
         hash.combine(message.callID)
         hash.combine(UInt64(message.index.cseqNumber))
         return hash.finalize()
@@ -131,7 +131,9 @@ extension WorkerProcess {
     /// §17.2.3: without the magic cookie an ACK must have the To tag of the response that it is for.
     private func acknowledges(_ ack: Message, _ cell: UInt32) -> Bool {
         if ack.index.topVia.hasMagicCookie { return true }
-        guard let response = storedMessage(server(cell).response), !response.toTag.isEmpty else { return true }
+        guard let response = storedMessage(server(cell).response), !response.toTag.isEmpty else {
+            return true
+        }
         return isSame(response.toTag, ack.toTag)
     }
 
@@ -172,13 +174,14 @@ extension WorkerProcess {
     // MARK: new transactions
 
     private mutating func begin(_ message: Message, _ source: RequestSource, key: UInt64) {
-        let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
+        let request = RoutedRequest(message, source, identity, keys)
         let match = route(of: message, request)
         let isForUs = match == nil && isForUs(message, request.routing)
         var tableKey = key
-        if isForUs && MergedRequests.concerns(message.method) {
+        // §8.2.2.2: what is in a dialog is nobody's copy.
+        if isForUs && message.toTag.isEmpty && MergedRequests.concerns(message.method) {
             tableKey = MergedRequests.key(message, keys: keys)
-            if message.toTag.isEmpty && shard.table.find(kind: RecordKind.server, key: tableKey) != 0 {
+            if shard.table.find(kind: RecordKind.server, key: tableKey) != 0 {
                 answerStateless(message, source, status: 482)
                 return
             }
@@ -198,13 +201,18 @@ extension WorkerProcess {
                 state.counters.add(.badRequests, me)
                 logMalformed(message, source, refusal.reason)
             }
-            respondLocally(cell, message, status: refusal.status, reason: refusal.reason)
+            var unsupported = line
+            if refusal == .unknownExtension {
+                _ = OptionTags.writeUnsupported(message, in: .proxyRequire, to: &unsupported)
+            }
+            respondLocally(
+                cell, message, status: refusal.status, reason: refusal.reason, header: unsupported.written)
         case .ours: respondLocally(cell, message, status: 404)
-        case .lookUp: if !isLooping(cell, message) { lookUp(cell, message, request) }
+        case .lookUp: if !isLooping(cell, message, request) { lookUp(cell, message, request) }
         case .forward:
             if !mayPass(message, request) {
                 respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
-            } else if !isLooping(cell, message) {
+            } else if !isLooping(cell, message, request) {
                 forward(cell, message, request)
             }
         }
@@ -220,8 +228,16 @@ extension WorkerProcess {
     }
 
     /// §16.3 step 4: what comes round again is answered 482.
-    mutating func isLooping(_ cell: UInt32, _ message: Message) -> Bool {
-        guard LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) else { return false }
+    mutating func isLooping(
+        _ cell: UInt32, _ message: Message, _ request: RoutedRequest, by route: Int? = nil
+    ) -> Bool {
+        let mark = LoopCheck.mark(message, route: route, keys: keys)
+        if request.passes < settings.maxPasses && !LoopCheck.isLoop(message, mark: mark) {
+            var record = server(cell)
+            record.loopMark = mark
+            store(record, cell)
+            return false
+        }
         state.counters.add(.loopsDetected, me)
         respondLocally(cell, message, status: 482)
         return true
@@ -230,7 +246,7 @@ extension WorkerProcess {
     /// No open relay: to others' domains only for `access.relay-from`, and within dialogs that we
     /// record-routed.
     func mayPass(_ message: Message, _ request: RoutedRequest) -> Bool {
-        identity.mayRelay(request.source.peer) || RouteMark.isGenuine(message, request.routing, keys: keys)
+        identity.mayRelay(request.origin) || RouteMark.isGenuine(message, request.routing, keys: keys)
     }
 
     /// Makes and starts the server transaction; nil where there is no room, and the caller got 503.
@@ -274,7 +290,7 @@ extension WorkerProcess {
     private mutating func serve(_ cell: UInt32, _ message: Message) {
         // §8.2.2.3, §10.3 step 2: here we are the server.
         var unsupported = line
-        if OptionTags.writeUnsupported(message, to: &unsupported) {
+        if OptionTags.writeUnsupported(message, in: .require, to: &unsupported) {
             respondLocally(cell, message, status: 420, reason: nil, header: unsupported.written)
         } else if message.method == .register {
             passToLocator(cell, message)
@@ -287,21 +303,5 @@ extension WorkerProcess {
                     Supported: path\r\n
                     """)
         }
-    }
-}
-
-/// Where a request came from, and where its answer goes (RFC 3261 §18.2.2, RFC 3581 §4).
-struct RequestSource {
-    let peer: SocketAddress
-    let responseAddress: SocketAddress
-    let listener: UInt16
-
-    init(_ message: Message, peer: SocketAddress, listener: UInt16) {
-        self.peer = peer
-        self.listener = listener
-        var address = peer
-        let via = message.index.topVia
-        if !via.hasRport && !via.isEmpty { address.port = via.portOrDefault }
-        responseAddress = address
     }
 }

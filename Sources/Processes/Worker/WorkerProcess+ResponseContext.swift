@@ -102,8 +102,7 @@ extension WorkerProcess {
     /// Keeps a response where it is the best so far (step 4 and 6).
     private mutating func offer(_ message: Message, _ record: inout ServerRecord, status: UInt16, fork: UInt8)
     {
-        // Once a final response has left there is nothing to choose any more.
-        if record.request.isNone { return }
+        if !isToBeChosenFrom(status, record) { return }
         let held = record.bestResponse.status
         if !record.bestResponse.offer(status: status, fork: fork) {
             if ChallengeMerge.isChallenge(held) && ChallengeMerge.isChallenge(status) {
@@ -135,8 +134,16 @@ extension WorkerProcess {
         record.best = merged
     }
 
+    /// Once a final response has left there is nothing to choose any more. A 408 would not be sent for a
+    /// non-INVITE (RFC 4320 §4.2), so it must not stand in the way of one that would.
+    private func isToBeChosenFrom(_ status: UInt16, _ record: ServerRecord) -> Bool {
+        !record.request.isNone && (record.isInvite || status != 408)
+    }
+
     private func offerLocal(_ record: inout ServerRecord, status: UInt16, fork: UInt8) {
-        if record.request.isNone || !record.bestResponse.offer(status: status, fork: fork) { return }
+        if !isToBeChosenFrom(status, record) || !record.bestResponse.offer(status: status, fork: fork) {
+            return
+        }
         shard.stored.free(record.best)
         record.best = .none
     }

@@ -13,7 +13,8 @@ extension WorkerProcess {
         guard !routes.isEmpty, message.toTag.isEmpty, routing.routesLeft == 0 else { return nil }
         var isToUs = false
         switch routing.decision {
-        case .refuse: return nil
+        // A dialling plan that is not ours may be a gateway's.
+        case .refuse(let refusal): if refusal != .foreignPhoneContext { return nil }
         case .ours: isToUs = true
         case .lookUp, .forward: break
         }
@@ -23,13 +24,13 @@ extension WorkerProcess {
         return routes.match(
             user: routing.uri.scheme == .tel ? number.written : message.bytes.slice(routing.uri.user),
             host: message.bytes.slice(routing.uri.host), method: message.method,
-            methodToken: message.methodToken, source: request.source.peer, mustBeNamed: isToUs)
+            methodToken: message.methodToken, source: request.origin, mustBeNamed: isToUs)
     }
 
     /// One target for each hop that can be reached, in the order of the route.
     mutating func follow(_ match: RouteMatch, _ cell: UInt32, _ message: Message, _ request: RoutedRequest) {
         // Its sender must be allowed to reach others through us, as the route says or `relay-from`.
-        guard match.hasSource || identity.mayRelay(request.source.peer) else {
+        guard match.hasSource || identity.mayRelay(request.origin) else {
             respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
             return
         }
@@ -38,7 +39,7 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 483)
             return
         }
-        if isLooping(cell, message) { return }
+        if isLooping(cell, message, request, by: match.route) { return }
         var uri = line
         let isNew = writeOwnURI(message, request.routing, to: &uri)
         let hops = routes.hops(of: match, now: now)
@@ -49,7 +50,8 @@ extension WorkerProcess {
             refuseFull(cell, message)
             return
         }
-        var draft = TargetSetDraft(memory, room, source: request.source.peer)
+        var draft = TargetSetDraft(
+            memory, room, source: request.source.peer, listener: request.source.listener)
         for position in 0..<hops.count {
             let hop = hops[position]
             guard hop.transport == .udp, !hop.address.isNone,
@@ -77,7 +79,8 @@ extension WorkerProcess {
         let (route, index) = RouteTable.place(hop)
         switch end {
         case .silence, .unreachable: routes.markDead(route, index, now: now)
-        case .answer, .timeout: routes.markAlive(route, index)
+        case .answer: routes.markAlive(route, index)
+        case .timeout: break
         }
     }
 }

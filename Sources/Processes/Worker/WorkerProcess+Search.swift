@@ -34,7 +34,7 @@ extension WorkerProcess {
         record.forkCount = UInt8(count)
         record.search = search
         record.breadth = UInt8(breadth)
-        startNext(&record, cell, loopMark: LoopCheck.mark(message, keys: keys))
+        startNext(&record, cell)
     }
 
     /// Goes on with the search where that is to be done, and stores the record. False where it is over: no
@@ -42,9 +42,9 @@ extension WorkerProcess {
     mutating func continueSearch(_ record: inout ServerRecord, _ cell: UInt32, after end: ForkEnd) -> Bool {
         let isLeft = record.started != ServerRecord.forkMask(record.forkCount)
         if isLeft && !record.isSearchEnded && (record.search == .parallel || record.open == 0),
-            mayGoOn(record, after: end), let request = storedMessage(record.request)
+            !record.request.isNone, mayGoOn(record, after: end)
         {
-            startNext(&record, cell, loopMark: LoopCheck.mark(request, keys: keys))
+            startNext(&record, cell)
         }
         if record.open != 0 {
             store(record, cell)
@@ -58,7 +58,7 @@ extension WorkerProcess {
     }
 
     /// Starts what is next in order, as much of it as the breadth allows.
-    private mutating func startNext(_ record: inout ServerRecord, _ cell: UInt32, loopMark: UInt64) {
+    private mutating func startNext(_ record: inout ServerRecord, _ cell: UInt32) {
         var due = dueTargets(record)
         var left = min(due.nonzeroBitCount, Int(record.breadth))
         if left == 0 { return }
@@ -77,7 +77,7 @@ extension WorkerProcess {
             mail.fork = fork
             mail.first = record.request
             mail.second = targetSet(of: fork, record).rawValue
-            mail.third = loopMark
+            mail.third = record.loopMark
             mail.flags = UInt16(share) + (remainder > 0 ? 1 : 0)
             if remainder > 0 { remainder -= 1 }
             if !send(mail, to: .worker(ForkPlacement.worker(owner: index, fork: fork, workers: workers))) {
@@ -141,15 +141,16 @@ extension WorkerProcess {
 
     private static var mostForks: Int { 64 }
 
-    /// §16.7 step 4 with `forking.recurse`: the Contacts of a 3xx become targets, each URI once in a request.
-    /// False where that gives none.
+    /// §16.7 step 4 with `forking.recurse`: the Contacts of a 300, 301 or 302 become targets, each URI once in
+    /// a request. False where that gives none. (A 305 names a proxy, a 380 another service.)
     mutating func addRedirection(_ redirect: Message, _ record: inout ServerRecord) -> Bool {
-        guard settings.recurses, !record.isSearchEnded, let message = storedMessage(record.request),
+        guard settings.recurses, 300...302 ~= redirect.status, record.search != .failover,
+            !record.isSearchEnded, let message = storedMessage(record.request),
             let first = TargetSet(shard.stored.bytes(record.targets))
         else { return false }
         let source = RequestSource(
             message, peer: first.head.source, listener: record.listener)
-        let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
+        let request = RoutedRequest(message, source, identity, keys)
         // §16.5: the targets of a URI that is not ours are not ours to choose.
         guard request.routing.decision == .lookUp else { return false }
         let known = Int(record.forkCount)
@@ -158,9 +159,11 @@ extension WorkerProcess {
             let reserved = shard.stored.reserve(TargetSet.headBytes + contactsBytes(redirect, atMost: room))
         else { return false }
         var draft = TargetSetDraft(
-            memory, reserved, source: source.peer, behind: record.targets, firstFork: known)
+            memory, reserved, source: source.peer, listener: source.listener, behind: record.targets,
+            firstFork: known)
         var contacts = redirect.values(.contact)
-        while draft.count < room, let value = contacts.next() {
+        for _ in 0..<room {
+            guard let value = contacts.next() else { break }
             guard let address = NameAddress.parse(redirect.bytes, value.range),
                 let uri = SIPURI.parse(redirect.bytes, address.uri), uri.scheme == .sip
             else { continue }

@@ -113,15 +113,6 @@ extension WorkerProcess {
     ) {
         var header = line
         if let extra { header.append(extra) }
-        if status == 420 {
-            // §8.2.2.3; a registrar looks at Require, a proxy at Proxy-Require.
-            let options = request.value(request.index.has(.proxyRequire) ? .proxyRequire : .require)
-            if options.count < 1000 {
-                header.append("Unsupported: ")
-                header.append(options)
-                header.append("\r\n")
-            }
-        }
         respondLocally(cell, request, status: status, reason: reason, header: header.written)
     }
 
@@ -136,7 +127,7 @@ extension WorkerProcess {
         if effects.contains(.sendResponse),
             let room = shard.stored.reserve(answerBytes(request) + header.count)
         {
-            var mark = keys.marks
+            var mark = keys.marks(.tag)
             mark.combine(reference(record, cell).rawValue)
             mark.combine(record.header.key)
             var tag = InlineArray<16, UInt8>(repeating: 0)

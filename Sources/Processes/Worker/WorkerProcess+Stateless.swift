@@ -6,10 +6,11 @@ import Syntax
 /// What is forwarded without a transaction (RFC 3261 §16.11): an ACK to a 2xx, a CANCEL that matches nothing.
 extension WorkerProcess {
     mutating func forwardStateless(_ message: Message, _ source: RequestSource) {
-        let request = RoutedRequest(source: source, routing: RequestRouting(message, identity))
+        let request = RoutedRequest(message, source, identity, keys)
         var isSent = false
         // §16.3 step 4, also here: what comes round again would do so until its hops are used up.
-        if LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) {
+        let mark = LoopCheck.mark(message, keys: keys)
+        if request.passes >= settings.maxPasses || LoopCheck.isLoop(message, mark: mark) {
             state.counters.add(.loopsDetected, me)
             if message.method == .cancel { answerStateless(message, source, status: 482) }
             return
@@ -29,12 +30,13 @@ extension WorkerProcess {
     /// To the newest binding that can be reached: an ACK or CANCEL whose sender has dropped our Record-Route.
     private mutating func forwardToContact(_ message: Message, _ request: RoutedRequest) -> Bool {
         let time = Clock.epochSeconds()
-        guard let set = bindings(message, request.routing) else { return false }
+        guard let set = bindings(message, request.routing, now: time) else { return false }
         for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
             let binding = set[index]
             let needed = TargetSet.headBytes + contactBytes(binding.uri, binding.path)
             guard let room = shard.stored.reserve(needed) else { return false }
-            var draft = TargetSetDraft(memory, room, source: request.source.peer)
+            var draft = TargetSetDraft(
+                memory, room, source: request.source.peer, listener: request.source.listener)
             add(contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
             if emitStateless(message, request, draft.seal(in: shard.stored)) { return true }
         }

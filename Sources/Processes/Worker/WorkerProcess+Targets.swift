@@ -7,29 +7,29 @@ import Syntax
 extension WorkerProcess {
     /// A user of ours: one fork for each binding (`Get_Contacts`).
     mutating func lookUp(_ cell: UInt32, _ message: Message, _ request: RoutedRequest) {
-        guard let set = bindings(message, request.routing) else {
+        let time = Clock.epochSeconds()
+        guard let set = bindings(message, request.routing, now: time) else {
             respondLocally(cell, message, status: 480)
             return
         }
-        let time = Clock.epochSeconds()
         // The newest stand last: what is more than `max-breadth` is left out at the begin.
-        var surplus = set.liveCount(now: time) - settings.maxBreadth
-        var start = 0
-        while surplus > 0 && start < set.count {
-            if set[start].expiresAt > time { surplus -= 1 }
-            start += 1
-        }
+        let surplus = max(0, set.liveCount(now: time) - settings.maxBreadth)
         var needed = TargetSet.headBytes
-        for index in start..<set.count where set[index].expiresAt > time {
-            needed += contactBytes(set[index].uri, set[index].path)
+        var left = surplus
+        for binding in set where binding.expiresAt > time {
+            left -= 1
+            if left < 0 { needed += contactBytes(binding.uri, binding.path) }
         }
         guard let room = shard.stored.reserve(needed) else {
             refuseFull(cell, message)
             return
         }
-        var draft = TargetSetDraft(memory, room, source: request.source.peer)
-        for index in start..<set.count where set[index].expiresAt > time {
-            let binding = set[index]
+        var draft = TargetSetDraft(
+            memory, room, source: request.source.peer, listener: request.source.listener)
+        left = surplus
+        for binding in set where binding.expiresAt > time {
+            left -= 1
+            if left >= 0 { continue }
             add(contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
         }
         let targets = draft.seal(in: shard.stored)
@@ -45,28 +45,30 @@ extension WorkerProcess {
     }
 
     /// The bindings that are alive of the user whom the Request-URI names; nil where there are none.
-    func bindings(_ message: Message, _ routing: RequestRouting) -> BindingSet? {
+    func bindings(_ message: Message, _ routing: RequestRouting, now time: UInt64) -> BindingSet? {
         var user = line
         let bytes = message.bytes
         guard routing.uri.scheme == .tel else {
             routing.uri.writeAddressOfRecord(bytes, to: &user)
-            return live(user)
+            return live(user, time)
         }
         if !routing.phoneContext.isEmpty {
-            return bindings(of: routing.uri, bytes, domain: bytes.slice(routing.phoneContext))
+            return bindings(of: routing.uri, bytes, domain: bytes.slice(routing.phoneContext), time)
         }
         for index in 0..<identity.domainCount {
-            if let set = bindings(of: routing.uri, bytes, domain: identity.domain(index)) { return set }
+            if let set = bindings(of: routing.uri, bytes, domain: identity.domain(index), time) { return set }
         }
         if identity.domainCount > 0 { return nil }
         routing.uri.writeUser(bytes, to: &user)
         user.append(UInt8(ascii: "@"))
         identity.advertised(0).writeHost(to: &user)
-        return live(user)
+        return live(user, time)
     }
 
     /// Of a telephone number in a domain of ours.
-    private func bindings(of uri: SIPURI, _ bytes: Span<UInt8>, domain: Span<UInt8>) -> BindingSet? {
+    private func bindings(
+        of uri: SIPURI, _ bytes: Span<UInt8>, domain: Span<UInt8>, _ time: UInt64
+    ) -> BindingSet? {
         var user = line
         uri.writeUser(bytes, to: &user)
         user.append(UInt8(ascii: "@"))
@@ -74,12 +76,12 @@ extension WorkerProcess {
             let byte = domain[index]
             user.append(byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte)
         }
-        return live(user)
+        return live(user, time)
     }
 
-    private func live(_ user: ByteWriter) -> BindingSet? {
+    private func live(_ user: ByteWriter, _ time: UInt64) -> BindingSet? {
         guard !user.overflowed, let set = state.locations.find(user.written) else { return nil }
-        return set.liveCount(now: Clock.epochSeconds()) > 0 ? set : nil
+        return set.contains { $0.expiresAt > time } ? set : nil
     }
 
     /// One target: the next Route, or the Request-URI.
@@ -103,7 +105,8 @@ extension WorkerProcess {
         guard let target = target(message, request, uri: &uri) else { return .none }
         guard let room = shard.stored.reserve(TargetSet.headBytes + ForkTarget.headBytes + uri.count)
         else { return .full }
-        var draft = TargetSetDraft(memory, room, source: request.source.peer)
+        var draft = TargetSetDraft(
+            memory, room, source: request.source.peer, listener: request.source.listener)
         draft.add(target, uri: uri.written, route: Span())
         return .stored(draft.seal(in: shard.stored))
     }
@@ -125,10 +128,20 @@ extension WorkerProcess {
         // A name that is ours leads here again: loop detection sees to it that it ends.
         guard
             let peer = RequestRouting.address(of: uri, bytes)
-                ?? (identity.isOurs(uri, bytes) && uri.scheme == .sip
+                ?? (uri.scheme == .sip && identity.isOurs(uri, bytes) && !uri.hasParameter("maddr", bytes)
                     ? identity.ownAddress(preferred: preferred) : nil)
         else { return nil }
         return target(to: peer, message, request)
+    }
+
+    /// The same where a user has named it: who may not use a route may not do so by registering its gateway.
+    private func target(
+        contact uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ request: RoutedRequest
+    ) -> ForkTarget? {
+        guard let target = target(at: uri, bytes, message, request),
+            !routes.isHop(target.peer) || identity.mayRelay(request.origin)
+        else { return nil }
+        return target
     }
 
     func target(to peer: SocketAddress, _ message: Message, _ request: RoutedRequest) -> ForkTarget? {
@@ -162,13 +175,16 @@ extension WorkerProcess {
         uri.writeRequestURI(contact, to: &written)
         let uriEnd = written.count
         guard !path.isEmpty else {
-            guard var target = target(at: uri, contact, message, request), !written.overflowed else { return }
+            guard var target = target(contact: uri, contact, message, request), !written.overflowed else {
+                return
+            }
             target.q = q
             target.flags.insert(.replacesURI)
             draft.add(target, uri: written.written, route: Span())
             return
         }
-        guard let first = PathRoute(path), var target = target(at: first.uri, path, message, request) else {
+        guard let first = PathRoute(path), var target = target(contact: first.uri, path, message, request)
+        else {
             return
         }
         target.q = q
@@ -247,10 +263,4 @@ extension WorkerProcess {
             recordRoute: recordRoute.count > 0 ? recordRoute : nil,
             appendRoute: behind.count > 0 ? behind : nil, edits, to: &writer)
     }
-}
-
-/// A request with what was found out about it, for those who look for its targets.
-struct RoutedRequest {
-    let source: RequestSource
-    let routing: RequestRouting
 }

@@ -273,6 +273,7 @@ struct WorkerSettings: BitwiseCopyable {
     /// `forking.order` is "q-value".
     let ordersByQ: Bool
     let recurses: Bool
+    let maxPasses: Int
     let minExpires: Int
     let transactions: Int
     /// 0 none, 1 failed, 2 all.
@@ -284,6 +285,7 @@ struct WorkerSettings: BitwiseCopyable {
         maxBreadth = min(Int(snapshot.maxBreadth), 64)
         ordersByQ = snapshot.orderByQ != 0
         recurses = snapshot.recurse != 0
+        maxPasses = Int(snapshot.maxPasses)
         minExpires = Int(snapshot.minExpires)
         transactions = Int(snapshot.transactionsPerWorker)
         logCalls = Int(snapshot.logCalls)

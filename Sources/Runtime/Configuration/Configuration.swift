@@ -28,6 +28,7 @@ package struct Configuration: Equatable, Sendable {
     package var maxBreadth = 60
     /// Whether the contacts of a 3xx are tried, RFC 3261 §16.7 step 4.
     package var recurse = false
+    package var maxPasses = 4
 
     // [registrar], seconds
     package var registrarEnabled = true

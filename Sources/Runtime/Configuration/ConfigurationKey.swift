@@ -99,6 +99,9 @@ package struct ConfigurationKey: Sendable {
             "forking.max-breadth", "60", .integer(1...64, \.maxBreadth),
             "Forks of one request, RFC 5393."),
         .init(
+            "forking.max-passes", "4", .integer(1...16, \.maxPasses),
+            "How often a request may come through this proxy."),
+        .init(
             "forking.recurse", "false", .boolean(\.recurse),
             "Whether the contacts of a 3xx response are tried by the proxy itself."),
 

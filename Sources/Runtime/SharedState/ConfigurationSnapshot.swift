@@ -18,6 +18,7 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var orderByQ: UInt32 = 0
     /// The contacts of a 3xx are tried.
     package var recurse: UInt32 = 0
+    package var maxPasses: UInt32 = 4
     // Milliseconds.
     package var t1: UInt32 = 500
     package var t2: UInt32 = 4000

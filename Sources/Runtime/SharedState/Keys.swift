@@ -40,8 +40,19 @@ package struct Keys: BitwiseCopyable {
 
     /// For table keys and the choice of worker.
     package var tables: KeyedHash { KeyedHash(key0: word0, key1: word1) }
+    /// What a mark is for. Strangers see marks and choose much of what goes in: one of a kind must not be one
+    /// of another.
+    package enum Mark: UInt8 {
+        case branch = 1
+        case statelessBranch, loop, tag, statelessTag
+    }
+
     /// For branches and tags: what strangers see.
-    package var marks: KeyedHash { KeyedHash(key0: word2, key1: word3) }
+    package func marks(_ purpose: Mark) -> KeyedHash {
+        var hash = KeyedHash(key0: word2, key1: word3)
+        hash.combine(purpose.rawValue)
+        return hash
+    }
     /// For the mark in Record-Route, which must be known again when all else was forgotten.
     package var routes: KeyedHash { KeyedHash(key0: word4, key1: word5) }
 }

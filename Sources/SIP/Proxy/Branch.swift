@@ -35,7 +35,7 @@ package struct Branch: BitwiseCopyable, Equatable {
     package init(
         _ transaction: TransactionReference, fork: UInt8, attempt: UInt8, loopMark: UInt64 = 0, keys: Keys
     ) {
-        var hash = keys.marks
+        var hash = keys.marks(.branch)
         hash.combine(transaction.rawValue)
         hash.combine(UInt64(fork) << 8 | UInt64(attempt))
         hash.combine(loopMark)
@@ -48,7 +48,7 @@ package struct Branch: BitwiseCopyable, Equatable {
     package init(
         statelessOver branch: Span<UInt8>, callID: Span<UInt8>, cseq: UInt32, loopMark: UInt64, keys: Keys
     ) {
-        var hash = keys.marks
+        var hash = keys.marks(.statelessBranch)
         hash.combine(branch)
         hash.combine(UInt8(0))
         hash.combine(callID)

@@ -42,9 +42,7 @@ package struct ForkTarget: BitwiseCopyable {
         var copy = self
         copy.uriLength = UInt16(truncatingIfNeeded: uri.count)
         copy.routeLength = UInt16(truncatingIfNeeded: route.count)
-        unsafe withUnsafeBytes(of: copy) { bytes in
-            for index in 0..<ForkTarget.headBytes { unsafe writer.append(bytes[index]) }
-        }
+        unsafe withUnsafeBytes(of: copy) { unsafe writer.append(Span(_unsafeBytes: $0)) }
         writer.append(uri)
         writer.append(route)
     }
@@ -53,7 +51,7 @@ package struct ForkTarget: BitwiseCopyable {
 /// The targets of a request that became known together (RFC 3261 §16.5), stored beside it, immutable; a
 /// fork's worker reads them. A later set, of contacts that a 3xx has brought, links to the one before.
 ///
-///     | previous set : 8 | source : 28 | first fork : 2 | count : 2 | target | target …
+///     | previous set : 8 | source : 28 | first fork : 2 | count : 2 | listener : 2 | 0 : 2 | target …
 ///
 /// Targets are numbered through all sets of a request, and so are its forks.
 package struct TargetSet: ~Escapable {
@@ -63,11 +61,14 @@ package struct TargetSet: ~Escapable {
         package var source = SocketAddress()
         package var firstFork: UInt16 = 0
         package var count: UInt16 = 0
+        /// On which it came.
+        package var listener: UInt16 = 0
+        private var padding: UInt16 = 0
 
         package init() {}
     }
 
-    package static let headBytes = 40
+    package static let headBytes = 44
 
     package let head: Head
     private let bytes: Span<UInt8>
@@ -104,7 +105,9 @@ package struct TargetSet: ~Escapable {
         guard offset + size <= bytes.count else { return nil }
         var value = empty
         unsafe withUnsafeMutableBytes(of: &value) { target in
-            for index in 0..<size { unsafe target[index] = bytes[offset + index] }
+            unsafe bytes.extracting(offset..<offset + size).withUnsafeBytes {
+                unsafe target.copyMemory(from: $0)
+            }
         }
         return value
     }

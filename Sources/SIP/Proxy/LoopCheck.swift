@@ -9,8 +9,10 @@ import Syntax
 ///
 /// The mark says nothing about Max-Forwards and Vias, which change on every hop.
 package enum LoopCheck {
-    package static func mark(_ request: borrowing Message, keys: Keys) -> UInt64 {
-        var hash = keys.marks
+    /// - Parameter route: the configured route that takes the request, which may depend on its source.
+    package static func mark(_ request: borrowing Message, route: Int? = nil, keys: Keys) -> UInt64 {
+        var hash = keys.marks(.loop)
+        hash.combine(UInt64(route.map { $0 + 1 } ?? 0))
         hash.combine(request.requestURI)
         hash.combine(UInt8(0))
         hash.combine(request.callID)

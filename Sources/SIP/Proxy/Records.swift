@@ -30,6 +30,8 @@ package struct ServerRecord: BitwiseCopyable {
     package var started: UInt64 = 0
     /// The key that §17.2.3 gives it; `header.key` is another where requests are merged (`MergedRequests`).
     package var branchKey: UInt64 = 0
+    /// Of the request (`LoopCheck`), for the branches of its forks.
+    package var loopMark: UInt64 = 0
     /// When forks that owe a response count as answered 408, their process being gone for good; 0: none.
     package var guardAt: UInt64 = 0
     /// Monotonic milliseconds.

@@ -112,8 +112,11 @@ package struct RequestRouting {
         var routes = message.values(.route)
         while routesLeft > 0, let value = routes.next() {
             guard let route = RequestRouting.route(bytes, value.range) else { return .badRoute }
-            if routesToDrop == 0 && identity.isOurs(route, bytes) {
-                routesToDrop = 1
+            let isOurs =
+                routesToDrop == 0 || routesToDrop == 1 && isOtherSide(route, bytes)
+                ? identity.isOurs(route, bytes) : false
+            if isOurs {
+                routesToDrop += 1
                 routesLeft -= 1
                 ourRoute = route
                 continue
@@ -123,6 +126,15 @@ package struct RequestRouting {
             break
         }
         return nil
+    }
+
+    /// True where a Route may be the second Record-Route that we wrote into a request between IPv4 and IPv6
+    /// (RFC 5658 §3), the first being gone.
+    private func isOtherSide(_ route: SIPURI, _ bytes: Span<UInt8>) -> Bool {
+        guard let first = SocketAddress(host: bytes.slice(ourRoute.host), port: 0),
+            let second = SocketAddress(host: bytes.slice(route.host), port: 0)
+        else { return false }
+        return first.family != second.family && route.hasParameter("sf", bytes)
     }
 
     private static func route(_ bytes: Span<UInt8>, _ range: ByteRange) -> SIPURI? {

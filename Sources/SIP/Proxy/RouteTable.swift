@@ -92,6 +92,16 @@ package struct RouteTable: BitwiseCopyable {
         return hops
     }
 
+    /// True where a hop of some route has this address.
+    package func isHop(_ address: SocketAddress) -> Bool {
+        for route in 0..<region.count {
+            for hop in 0..<Int(region.entry(route).hopCount) where region.hop(route, hop).address == address {
+                return true
+            }
+        }
+        return false
+    }
+
     /// A hop as one number, `ForkTarget.hop`: never 0.
     package static func number(_ route: Int, _ hop: Int) -> UInt16 {
         UInt16(route * RouteRegion.maximumHops + hop + 1)

@@ -5,13 +5,17 @@ package enum OptionTags {
     /// The extensions that we know there, as Supported lists them: Path (RFC 3327).
     package static let supported: StaticString = "path"
 
-    /// Writes `Unsupported` with those tags of Require that we do not know (§8.2.2.3); false where we know all,
-    /// and nothing is written. Without the line where that is too long for the writer.
-    package static func writeUnsupported(_ request: borrowing Message, to writer: inout ByteWriter) -> Bool {
-        var tags = request.values(.require)
+    /// Writes `Unsupported` with those tags of Require (as a server, §8.2.2.3) or Proxy-Require (§16.3 step 5)
+    /// that we do not know; false where we know all, and nothing is written. Without the line where that is
+    /// too long for the writer.
+    package static func writeUnsupported(
+        _ request: borrowing Message, in header: HeaderID, to writer: inout ByteWriter
+    ) -> Bool {
+        var tags = request.values(header)
         var isFirst = true
         while let tag = tags.next() {
-            if request.bytes.matches(tag.range, ignoringCase: supported) { continue }
+            // Path is nothing that a proxy would have to do.
+            if header == .require && request.bytes.matches(tag.range, ignoringCase: supported) { continue }
             writer.append(isFirst ? "Unsupported: " : ", ")
             writer.append(request.bytes, tag.range, unfolding: true)
             isFirst = false

@@ -13,7 +13,9 @@ extension SIPURI {
             writer.append(bytes.slice(whole))
             return
         }
-        let end = parameters.isEmpty ? headers.start &- 1 : parameters.start &- 1
+        var end = parameters.isEmpty ? headers.start &- 1 : parameters.start &- 1
+        // sip:a@b;?x=y
+        while end > host.end && bytes[end &- 1] == Ascii.semicolon { end &-= 1 }
         writer.append(bytes, from: whole.start, to: end)
         writeParameters(bytes, except: "method", "method", to: &writer)
     }
