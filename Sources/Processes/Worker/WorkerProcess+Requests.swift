@@ -208,11 +208,11 @@ extension WorkerProcess {
             respondLocally(
                 cell, message, status: refusal.status, reason: refusal.reason, header: unsupported.written)
         case .ours: respondLocally(cell, message, status: 404)
-        case .lookUp: if !isLooping(cell, message, request) { lookUp(cell, message, request) }
+        case .lookUp: if !isLooping(cell, message) { lookUp(cell, message, request) }
         case .forward:
             if !mayPass(message, request) {
                 respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
-            } else if !isLooping(cell, message, request) {
+            } else if !isLooping(cell, message) {
                 forward(cell, message, request)
             }
         }
@@ -228,11 +228,9 @@ extension WorkerProcess {
     }
 
     /// §16.3 step 4: what comes round again is answered 482.
-    mutating func isLooping(
-        _ cell: UInt32, _ message: Message, _ request: RoutedRequest, by route: Int? = nil
-    ) -> Bool {
+    mutating func isLooping(_ cell: UInt32, _ message: Message, by route: Int? = nil) -> Bool {
         let mark = LoopCheck.mark(message, route: route, keys: keys)
-        if request.passes < settings.maxPasses && !LoopCheck.isLoop(message, mark: mark) {
+        if !LoopCheck.isLoop(message, mark: mark) {
             var record = server(cell)
             record.loopMark = mark
             store(record, cell)

@@ -39,7 +39,7 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 483)
             return
         }
-        if isLooping(cell, message, request, by: match.route) { return }
+        if isLooping(cell, message, by: match.route) { return }
         var uri = line
         let isNew = writeOwnURI(message, request.routing, to: &uri)
         let hops = routes.hops(of: match, now: now)

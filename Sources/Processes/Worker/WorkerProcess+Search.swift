@@ -22,6 +22,14 @@ extension WorkerProcess {
         _ cell: UInt32, _ message: Message, _ request: RoutedRequest, targets: StoredReference, count: Int,
         search: Search
     ) {
+        // Users whose contacts are users of ours again: each pass multiplies, and Max-Breadth counts only what
+        // runs at once.
+        if count > 1 && request.passes >= settings.maxPasses {
+            shard.stored.free(targets)
+            state.counters.add(.loopsDetected, me)
+            respondLocally(cell, message, status: 482)
+            return
+        }
         let breadth = breadth(of: request)
         // RFC 5393 §5.3.3: whoever may not fork as he must says so.
         if breadth == 0 || search == .parallel && count > breadth {

@@ -9,8 +9,7 @@ extension WorkerProcess {
         let request = RoutedRequest(message, source, identity, keys)
         var isSent = false
         // §16.3 step 4, also here: what comes round again would do so until its hops are used up.
-        let mark = LoopCheck.mark(message, keys: keys)
-        if request.passes >= settings.maxPasses || LoopCheck.isLoop(message, mark: mark) {
+        if LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) {
             state.counters.add(.loopsDetected, me)
             if message.method == .cancel { answerStateless(message, source, status: 482) }
             return

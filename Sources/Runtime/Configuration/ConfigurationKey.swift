@@ -100,7 +100,7 @@ package struct ConfigurationKey: Sendable {
             "Forks of one request, RFC 5393."),
         .init(
             "forking.max-passes", "4", .integer(1...16, \.maxPasses),
-            "How often a request may come through this proxy."),
+            "Passes through this proxy after which a request is not forked again."),
         .init(
             "forking.recurse", "false", .boolean(\.recurse),
             "Whether the contacts of a 3xx response are tried by the proxy itself."),
