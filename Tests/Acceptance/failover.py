@@ -177,6 +177,10 @@ def tried_again():
             stage.alice.silent(0.05)
         equal(found, 0, "the hop that is asked in the end")
         true(asked - failed > 1.9, f"skipped for its two seconds: {asked - failed:.2f} s")
+        hop = f"next hop sip:{stage.hosts[0]} of route 1"
+        stage.proxy.await_log(f"{hop} could not be reached: skipped for 2 s")
+        stage.proxy.await_log(f"{hop} answers again")
+        equal(stage.proxy.log().count(hop), 2, "entries about the hop: one when it failed, one when it answers again")
 
 
 @test("dead-time = 0: no hop is ever skipped")

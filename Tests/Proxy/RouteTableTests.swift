@@ -179,6 +179,18 @@ import Testing
         #expect(try order(none) == [])
     }
 
+    /// The journal is told once, however many requests meet the dead hop.
+    @Test func deathAndLifeAreNewsOnce() throws {
+        let table = try Self.table([Self.route(hops: 2, deadTime: 5), Self.route(deadTime: 0)])
+        #expect(table.markDead(0, 1, now: 1000) == 5)
+        #expect(table.markDead(0, 1, now: 2000) == nil)
+        #expect(table.markDead(1, 0, now: 2000) == nil)
+        #expect(!table.markAlive(0, 0))
+        #expect(table.markAlive(0, 1))
+        #expect(!table.markAlive(0, 1))
+        #expect(table.markDead(0, 1, now: 3000) == 5)
+    }
+
     @Test func aHopIsOneNumber() {
         for (route, hop) in [(0, 0), (0, 15), (1, 0), (63, 15)] {
             let number = RouteTable.number(route, hop)

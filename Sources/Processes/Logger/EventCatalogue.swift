@@ -19,6 +19,8 @@ extension LogEvent {
         case .malformedMessage: MessageID.malformedMessage
         case .limitReached: MessageID.limitReached
         case .storageFailed: MessageID.storageFailed
+        case .hopFailed: MessageID.hopFailed
+        case .hopAnswers: MessageID.hopAnswers
         }
     }
 }
@@ -41,6 +43,8 @@ extension LogEvent {
         case .limitReached: "limit-reached"
         case .storageFailed: "storage-failed"
         case .note: "note"
+        case .hopFailed: "hop-failed"
+        case .hopAnswers: "hop-answers"
         }
     }
 }

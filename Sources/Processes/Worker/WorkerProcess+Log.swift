@@ -70,6 +70,27 @@ extension WorkerProcess {
         log.commit(entry)
     }
 
+    /// What has become of a route's next hop; `seconds` for which it is skipped.
+    mutating func logHop(_ route: Int, _ hop: Int, _ what: StaticString, _ seconds: Int?) {
+        let priority: LogPriority = seconds == nil ? .notice : .warning
+        guard log.isWanted(priority) else { return }
+        var entry = log.begin(seconds == nil ? .hopAnswers : .hopFailed, priority)
+        var text = line
+        text.append("next hop ")
+        text.append(routes.uri(route, hop))
+        text.append(" of route ")
+        text.append(decimal: route + 1)
+        text.append(" ")
+        text.append(what)
+        if let seconds {
+            text.append(": skipped for ")
+            text.append(decimal: seconds)
+            text.append(" s")
+        }
+        entry.add(.message, text.written)
+        log.commit(entry)
+    }
+
     private func describe(_ entry: inout LogEntry, _ message: Message, _ peer: SocketAddress) {
         entry.add(.callID, message.callID)
         entry.add(.method, message.methodToken)

@@ -71,15 +71,18 @@ extension WorkerProcess {
         startSearch(cell, message, request, targets: targets, count: draft.count, search: .failover)
     }
 
-    /// Remembers that a hop could not be reached, or that it can.
-    func noteHop(of fork: UInt8, _ record: ServerRecord, _ end: ForkEnd) {
+    /// Remembers that a hop could not be reached, or that it can; and tells so, once.
+    mutating func noteHop(of fork: UInt8, _ record: ServerRecord, _ end: ForkEnd) {
         guard record.search == .failover, !record.targets.isNone,
             let hop = target(fork, record)?.hop, hop != 0
         else { return }
         let (route, index) = RouteTable.place(hop)
         switch end {
-        case .silence, .unreachable: routes.markDead(route, index, now: now)
-        case .answer: routes.markAlive(route, index)
+        case .silence, .unreachable:
+            if let seconds = routes.markDead(route, index, now: now) {
+                logHop(route, index, end == .silence ? "did not answer" : "could not be reached", seconds)
+            }
+        case .answer: if routes.markAlive(route, index) { logHop(route, index, "answers again", nil) }
         case .timeout: break
         }
     }

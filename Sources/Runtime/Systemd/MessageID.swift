@@ -27,4 +27,8 @@ package enum MessageID {
     package static let limitReached: StaticString = "c097b49dbb5b4206a6762171fda22950"
     /// The database of bindings failed.
     package static let storageFailed: StaticString = "06e3662dd9fa4fcf817b98df1f2a649c"
+    /// A next hop of a route could not be reached.
+    package static let hopFailed: StaticString = "6f6cfb15c00f417aa6c73a1e7c0e938b"
+    /// A next hop of a route that could not be reached answers again.
+    package static let hopAnswers: StaticString = "d17afc179cc049c59918dc1275458efd"
 }

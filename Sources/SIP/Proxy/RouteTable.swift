@@ -116,17 +116,30 @@ package struct RouteTable: BitwiseCopyable {
         now < region.deadUntil(route, hop)
     }
 
-    /// The hop has failed: it is left out for the route's dead time. `now` is monotonic milliseconds.
-    package func markDead(_ route: Int, _ hop: Int, now: UInt64) {
+    /// The hop has failed: it is left out for the route's dead time. `now` is monotonic milliseconds. The
+    /// seconds where that is news; nil where it was so already, or the route has no dead time.
+    @discardableResult
+    package func markDead(_ route: Int, _ hop: Int, now: UInt64) -> Int? {
         let deadTime = UInt64(region.entry(route).deadTime)
-        if deadTime > 0 { region.setDeadUntil(now &+ deadTime &* 1000, route, hop) }
+        if deadTime == 0 { return nil }
+        let isNews = region.deadUntil(route, hop) == 0
+        region.setDeadUntil(now &+ deadTime &* 1000, route, hop)
+        return isNews ? Int(deadTime) : nil
     }
 
     /// The hop has answered. Without this, after all have failed, one that works again would be tried behind
     /// others that do not.
-    package func markAlive(_ route: Int, _ hop: Int) {
-        if region.deadUntil(route, hop) != 0 { region.setDeadUntil(0, route, hop) }
+    /// True where that is news.
+    @discardableResult
+    package func markAlive(_ route: Int, _ hop: Int) -> Bool {
+        if region.deadUntil(route, hop) == 0 { return false }
+        region.setDeadUntil(0, route, hop)
+        return true
     }
+
+    /// The URI of a hop, as the configuration has it.
+    @_lifetime(immortal)
+    package func uri(_ route: Int, _ hop: Int) -> Span<UInt8> { region.bytes(region.hop(route, hop).uri) }
 }
 
 /// A route that takes a request.
