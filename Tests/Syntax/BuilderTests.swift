@@ -173,9 +173,9 @@ private func forwarded(
                 OPTIONS sip:bob@b SIP/2.0
                 Via: SIP/2.0/UDP us;branch=z9hG4bKown
                 Max-Forwards: 69
-                Route: <sip:z>
                 Via: SIP/2.0/UDP h
                 Record-Route: <sip:us;lr>
+                Route: <sip:z>
                 From: <sip:a@b>;tag=1
                 To: <sip:b@b>
                 Call-ID: 1

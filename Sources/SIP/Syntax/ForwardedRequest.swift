@@ -75,7 +75,7 @@ package enum ForwardedRequest {
         }
         if let (from, to) = routes.next() { pending.set(.routes, from, to) }
         if appendRoute != nil {
-            let place = lastRouteEnd(message) ?? firstVia
+            let place = lastRouteEnd(message) ?? recordRoutePlace(message)
             pending.set(.appendedRoute, place, place)
         }
 
