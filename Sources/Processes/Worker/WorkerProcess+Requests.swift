@@ -16,7 +16,10 @@ extension WorkerProcess {
             return
         }
         let key = serverKey(message, as: message.method == .ack ? .invite : message.method)
-        let known = findServer(message, key: key)
+        // For what we may be the server of, the transaction stands under another key (§8.2.2.2).
+        let mergedKey =
+            MergedRequests.concerns(message.method) ? MergedRequests.key(message, keys: keys) : nil
+        let known = findServer(key: key, mergedKey: mergedKey)
         if message.method == .ack {
             receiveAck(message, source, server: known)
         } else if known != 0 {
@@ -24,16 +27,15 @@ extension WorkerProcess {
         } else if message.method == .cancel {
             receiveCancel(message, source, key: key)
         } else {
-            begin(message, source, key: key)
+            begin(message, source, key: key, mergedKey: mergedKey)
         }
     }
 
     /// The transaction of a request; 0 where there is none.
-    private func findServer(_ message: Message, key: UInt64) -> UInt32 {
+    private func findServer(key: UInt64, mergedKey: UInt64?) -> UInt32 {
         let known = shard.table.find(kind: RecordKind.server, key: key)
-        guard known == 0, MergedRequests.concerns(message.method) else { return known }
-        let merged = shard.table.find(
-            kind: RecordKind.server, key: MergedRequests.key(message, keys: keys))
+        guard known == 0, let mergedKey else { return known }
+        let merged = shard.table.find(kind: RecordKind.server, key: mergedKey)
         return merged != 0 && server(merged).branchKey == key ? merged : 0
     }
 
@@ -134,13 +136,7 @@ extension WorkerProcess {
         guard let response = storedMessage(server(cell).response), !response.toTag.isEmpty else {
             return true
         }
-        return isSame(response.toTag, ack.toTag)
-    }
-
-    private func isSame(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
-        if left.count != right.count { return false }
-        for index in left.indices where left[index] != right[index] { return false }
-        return true
+        return response.toTag.isEqual(to: ack.toTag)
     }
 
     private func isOurStatelessTag(_ message: Message) -> Bool {
@@ -173,14 +169,16 @@ extension WorkerProcess {
 
     // MARK: new transactions
 
-    private mutating func begin(_ message: Message, _ source: RequestSource, key: UInt64) {
-        let request = RoutedRequest(message, source, identity, keys)
+    private mutating func begin(
+        _ message: Message, _ source: RequestSource, key: UInt64, mergedKey: UInt64?
+    ) {
+        var request = RoutedRequest(message, source, identity, keys)
         let match = route(of: message, request)
         let isForUs = match == nil && isForUs(message, request.routing)
         var tableKey = key
         // §8.2.2.2: what is in a dialog is nobody's copy.
-        if isForUs && message.toTag.isEmpty && MergedRequests.concerns(message.method) {
-            tableKey = MergedRequests.key(message, keys: keys)
+        if let mergedKey, isForUs, message.toTag.isEmpty {
+            tableKey = mergedKey
             if shard.table.find(kind: RecordKind.server, key: tableKey) != 0 {
                 answerStateless(message, source, status: 482)
                 return
@@ -192,7 +190,7 @@ extension WorkerProcess {
             return
         }
         if let match {
-            follow(match, cell, message, request)
+            follow(match, cell, message, &request)
             return
         }
         switch request.routing.decision {
@@ -208,11 +206,11 @@ extension WorkerProcess {
             respondLocally(
                 cell, message, status: refusal.status, reason: refusal.reason, header: unsupported.written)
         case .ours: respondLocally(cell, message, status: 404)
-        case .lookUp: if !isLooping(cell, message) { lookUp(cell, message, request) }
+        case .lookUp: if !isLooping(cell, message, &request) { lookUp(cell, message, request) }
         case .forward:
             if !mayPass(message, request) {
                 respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
-            } else if !isLooping(cell, message) {
+            } else if !isLooping(cell, message, &request) {
                 forward(cell, message, request)
             }
         }
@@ -227,15 +225,12 @@ extension WorkerProcess {
         }
     }
 
-    /// §16.3 step 4: what comes round again is answered 482.
-    mutating func isLooping(_ cell: UInt32, _ message: Message, by route: Int? = nil) -> Bool {
-        let mark = LoopCheck.mark(message, route: route, keys: keys)
-        if !LoopCheck.isLoop(message, mark: mark) {
-            var record = server(cell)
-            record.loopMark = mark
-            store(record, cell)
-            return false
-        }
+    /// §16.3 step 4: what comes round again is answered 482. Anything else has its loop mark after that.
+    mutating func isLooping(
+        _ cell: UInt32, _ message: Message, _ request: inout RoutedRequest, by route: Int? = nil
+    ) -> Bool {
+        request.loopMark = LoopCheck.mark(message, route: route, keys: keys)
+        if !LoopCheck.isLoop(message, mark: request.loopMark) { return false }
         state.counters.add(.loopsDetected, me)
         respondLocally(cell, message, status: 482)
         return true
@@ -285,6 +280,7 @@ extension WorkerProcess {
         return cell
     }
 
+    /// Answers what is for us, or has the locator do so.
     private mutating func serve(_ cell: UInt32, _ message: Message) {
         // §8.2.2.3, §10.3 step 2: here we are the server.
         var unsupported = line

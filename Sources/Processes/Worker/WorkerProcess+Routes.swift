@@ -28,7 +28,9 @@ extension WorkerProcess {
     }
 
     /// One target for each hop that can be reached, in the order of the route.
-    mutating func follow(_ match: RouteMatch, _ cell: UInt32, _ message: Message, _ request: RoutedRequest) {
+    mutating func follow(
+        _ match: RouteMatch, _ cell: UInt32, _ message: Message, _ request: inout RoutedRequest
+    ) {
         // Its sender must be allowed to reach others through us, as the route says or `relay-from`.
         guard match.hasSource || identity.mayRelay(request.origin) else {
             respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
@@ -39,7 +41,7 @@ extension WorkerProcess {
             respondLocally(cell, message, status: 483)
             return
         }
-        if isLooping(cell, message, by: match.route) { return }
+        if isLooping(cell, message, &request, by: match.route) { return }
         var uri = line
         let isNew = writeOwnURI(message, request.routing, to: &uri)
         let hops = routes.hops(of: match, now: now)
@@ -54,9 +56,7 @@ extension WorkerProcess {
             memory, room, source: request.source.peer, listener: request.source.listener)
         for position in 0..<hops.count {
             let hop = hops[position]
-            guard hop.transport == .udp, !hop.address.isNone,
-                var target = target(to: hop.address, message, request)
-            else { continue }
+            guard var target = target(to: hop.address, message, request) else { continue }
             if isNew { target.flags.insert(.replacesURI) }
             target.q = UInt16(1000 - position)
             target.hop = RouteTable.number(match.route, hop.index)

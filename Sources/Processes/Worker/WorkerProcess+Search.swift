@@ -41,6 +41,7 @@ extension WorkerProcess {
         record.targets = targets
         record.forkCount = UInt8(count)
         record.search = search
+        record.loopMark = request.loopMark
         record.breadth = UInt8(breadth)
         startNext(&record, cell)
     }
@@ -156,8 +157,7 @@ extension WorkerProcess {
             !record.isSearchEnded, let message = storedMessage(record.request),
             let first = TargetSet(shard.stored.bytes(record.targets))
         else { return false }
-        let source = RequestSource(
-            message, peer: first.head.source, listener: record.listener)
+        let source = RequestSource(message, peer: first.head.source, listener: record.listener)
         let request = RoutedRequest(message, source, identity, keys)
         // §16.5: the targets of a URI that is not ours are not ours to choose.
         guard request.routing.decision == .lookUp else { return false }

@@ -6,10 +6,11 @@ import Syntax
 /// What is forwarded without a transaction (RFC 3261 §16.11): an ACK to a 2xx, a CANCEL that matches nothing.
 extension WorkerProcess {
     mutating func forwardStateless(_ message: Message, _ source: RequestSource) {
-        let request = RoutedRequest(message, source, identity, keys)
+        var request = RoutedRequest(message, source, identity, keys)
         var isSent = false
         // §16.3 step 4, also here: what comes round again would do so until its hops are used up.
-        if LoopCheck.isLoop(message, mark: LoopCheck.mark(message, keys: keys)) {
+        request.loopMark = LoopCheck.mark(message, keys: keys)
+        if LoopCheck.isLoop(message, mark: request.loopMark) {
             state.counters.add(.loopsDetected, me)
             if message.method == .cancel { answerStateless(message, source, status: 482) }
             return
@@ -51,7 +52,7 @@ extension WorkerProcess {
         guard let (target, uri, route) = TargetSet(bytes)?.target(0) else { return false }
         let branch = Branch(
             statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber,
-            loopMark: LoopCheck.mark(message, keys: keys), keys: keys)
+            loopMark: request.loopMark, keys: keys)
         var lines = line
         writeVia(identity.advertised(Int(target.listener)), branch, to: &lines)
         let offset = turn.scratchOffset()

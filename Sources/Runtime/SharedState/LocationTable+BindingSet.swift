@@ -20,7 +20,7 @@ package struct BindingSet: BitwiseCopyable, Sequence {
         @_lifetime(immortal) get { text(block + LocationTable.blockHead, aorCount) }
     }
 
-    package func isOf(_ aor: Span<UInt8>) -> Bool { isEqual(self.aor, aor) }
+    package func isOf(_ aor: Span<UInt8>) -> Bool { self.aor.isEqual(to: aor) }
 
     /// Counts from 0; walks over those before.
     package subscript(index: Int) -> Binding {
@@ -105,11 +105,4 @@ package struct Binding: BitwiseCopyable {
     }
 
     var following: Binding { Binding(memory: memory, offset: offset + size) }
-}
-
-/// True where both hold the same bytes.
-func isEqual(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
-    if left.count != right.count { return false }
-    for index in left.indices where left[index] != right[index] { return false }
-    return true
 }

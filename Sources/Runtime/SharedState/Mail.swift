@@ -13,14 +13,16 @@ package struct Mail: BitwiseCopyable, Sendable {
         case request = 1
         /// master → worker: `slot` holds a response whose branch names `transaction`, `fork`, `attempt`.
         case response = 2
-        /// worker → worker: start fork `fork` of `transaction`; `first` the stored request, `second` the
-        /// target.
+        /// worker → worker: start fork `fork` of `transaction`; `first` the stored request, `second` the set
+        /// that its target is in, `third` the loop mark, `flags` its part of Max-Breadth.
         case forkStart = 3
         /// worker → worker: cancel fork `fork` of `transaction`.
         case forkCancel = 4
-        /// worker → worker: fork `fork` got the response in `slot` with `status`.
+        /// worker → worker: fork `fork` got the response in `slot` with `status`; with a final one it gives
+        /// back `flags` of Max-Breadth.
         case forkResponse = 5
-        /// worker → worker: fork `fork` ended without a response; `status` is 408 or 503.
+        /// worker → worker: fork `fork` ended without a final response; `status` is 408, 503 or 513, `second`
+        /// the last status heard (0: silence), `flags` as above.
         case forkDone = 6
         /// worker → locator: a REGISTER; `transaction` asks, `first` is the stored request.
         /// master → locator: one that the control tool wants; `second` is the slot that it lies in and that

@@ -27,8 +27,7 @@ package struct RouteTable: BitwiseCopyable {
     ) -> RouteMatch? {
         for route in 0..<region.count {
             let entry = region.entry(route)
-            let namesMethod = !entry.methods.isEmpty
-            if namesMethod {
+            if !entry.methods.isEmpty {
                 guard contains(region.bytes(entry.methods), methodToken) else { continue }
             } else if mustBeNamed || method == .register {
                 continue
@@ -39,8 +38,7 @@ package struct RouteTable: BitwiseCopyable {
             else { continue }
             return RouteMatch(
                 route: route, hopCount: Int(entry.hopCount), hasSource: entry.sourceCount > 0,
-                namesMethod: namesMethod, policy: entry.isRoundRobin ? .roundRobin : .failover,
-                deadTime: entry.deadTime)
+                policy: entry.isRoundRobin ? .roundRobin : .failover)
         }
         return nil
     }
@@ -84,7 +82,6 @@ package struct RouteTable: BitwiseCopyable {
         }
         if hops.count == 0 {
             for hop in 0..<match.hopCount where region.hop(match.route, hop).isReachable { hops.append(hop) }
-            hops.areAllDead = hops.count > 0
         }
         if match.policy == .roundRobin && hops.count > 0 {
             hops.rotate(by: Int(region.takeTurn(match.route) % UInt64(hops.count)))
@@ -127,9 +124,8 @@ package struct RouteTable: BitwiseCopyable {
         return isNews ? Int(deadTime) : nil
     }
 
-    /// The hop has answered. Without this, after all have failed, one that works again would be tried behind
-    /// others that do not.
-    /// True where that is news.
+    /// The hop has answered; true where that is news. Without this, after all have failed, one that works again
+    /// would be tried behind others that do not.
     @discardableResult
     package func markAlive(_ route: Int, _ hop: Int) -> Bool {
         if region.deadUntil(route, hop) == 0 { return false }
@@ -153,10 +149,7 @@ package struct RouteMatch: BitwiseCopyable, Equatable {
     /// The route has a `source` key, which the request fulfils: its sender may use the route, also where
     /// `access.relay-from` would not let it.
     package let hasSource: Bool
-    package let namesMethod: Bool
     package let policy: Policy
-    /// Seconds.
-    package let deadTime: UInt32
 }
 
 /// A next hop of a route.
@@ -176,13 +169,6 @@ package struct RouteHop: BitwiseCopyable {
 
     /// None where the host is a name.
     package var address: SocketAddress { entry.address }
-    package var transport: Via.Transport {
-        switch entry.transport {
-        case .udp: .udp
-        case .tcp: .tcp
-        case .tls: .tls
-        }
-    }
     /// As the configuration has it.
     package var uri: Span<UInt8> { @_lifetime(immortal) get { region.bytes(entry.uri) } }
 }
@@ -192,8 +178,6 @@ package struct RouteHops: BitwiseCopyable {
     private let region: RouteRegion
     package let route: Int
     package private(set) var count = 0
-    /// All have failed lately, and are tried nevertheless.
-    package fileprivate(set) var areAllDead = false
     private var order = InlineArray<16, UInt8>(repeating: 0)
 
     fileprivate init(_ region: RouteRegion, route: Int) {

@@ -27,6 +27,8 @@ package struct RoutedRequest {
     package let origin: SocketAddress
     /// How often the request has come through us without a way round by others' branches.
     package let passes: Int
+    /// For the branches of its forks (`LoopCheck`); set when it is checked.
+    package var loopMark: UInt64 = 0
 
     package init(
         _ message: Message, _ source: RequestSource, _ identity: Identity, _ keys: Keys

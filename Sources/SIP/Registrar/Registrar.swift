@@ -114,7 +114,7 @@ private struct Update {
     mutating func removeAll(_ request: borrowing Message) -> RegisterReason {
         guard let set else { return .accepted }
         for (index, binding) in set.enumerated() where isKept[index] {
-            if isSame(binding.callID, request.callID) && request.index.cseqNumber <= binding.cseq {
+            if binding.callID.isEqual(to: request.callID) && request.index.cseqNumber <= binding.cseq {
                 return .outOfOrder
             }
             isKept[index] = false
@@ -142,12 +142,13 @@ private struct Update {
                     guard let known = SIPURI.parse(binding.uri),
                         SIPURI.equal(known, binding.uri, contact.uri, request.bytes)
                     else { continue }
-                    if isSame(binding.callID, request.callID) && request.index.cseqNumber <= binding.cseq {
+                    if binding.callID.isEqual(to: request.callID) && request.index.cseqNumber <= binding.cseq
+                    {
                         isReplay =
                             request.index.cseqNumber == binding.cseq && contact.q == binding.q
                             && contact.expires > 0
-                            && isSame(binding.uri, request.bytes.slice(contact.uri.whole))
-                            && isSame(binding.path, register.path)
+                            && binding.uri.isEqual(to: request.bytes.slice(contact.uri.whole))
+                            && binding.path.isEqual(to: register.path)
                         if !isReplay { return .outOfOrder }
                         isReplayed = true
                         break
@@ -174,8 +175,9 @@ private struct Update {
             for (index, binding) in set.enumerated() {
                 if isKept[index] {
                     outcome.entries.append(.kept(index))
-                } else if !updated.contains(where: { isSame(binding.uri, request.bytes.slice($0.uri.whole)) })
-                {
+                } else if !updated.contains(where: {
+                    binding.uri.isEqual(to: request.bytes.slice($0.uri.whole))
+                }) {
                     outcome.dropped.append(index)
                 }
             }
@@ -187,9 +189,4 @@ private struct Update {
         }
         return outcome
     }
-}
-
-/// True where both hold the same bytes.
-func isSame(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
-    left.count == right.count && left.matches(left.wholeRange, right.wholeRange, of: right)
 }

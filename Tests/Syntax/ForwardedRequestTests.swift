@@ -1,0 +1,224 @@
+import Platform
+import Testing
+
+@testable import Syntax
+
+private let ownVia = "Via: SIP/2.0/UDP us;branch=z9hG4bKown\r\n"
+private let ownRecordRoute = "Record-Route: <sip:us;lr>\r\n"
+
+/// The forwarded form of a request; `\r` left out to compare with a text.
+private func forwarded(
+    _ request: String, uri: String? = nil, recordRoute: Bool = false, drop: Int = 0, dropLast: Bool = false,
+    append: String? = nil, breadth: Int? = nil, peer: SocketAddress? = nil
+) -> String {
+    let scanned = Scanned(request)
+    #expect(scanned.result == .complete)
+    let via = Array(ownVia.utf8)
+    let route = Array(ownRecordRoute.utf8)
+    let uriBytes = uri.map { Array($0.utf8) } ?? []
+    let appended = append.map { Array($0.utf8) } ?? []
+    var edits = ForwardedRequest.Edits()
+    edits.maxForwards = 69
+    edits.maxBreadth = breadth
+    edits.routesToDrop = drop
+    edits.dropsLastRoute = dropLast
+    edits.received = peer
+    let bytes = written { writer in
+        ForwardedRequest.write(
+            message: Message(scanned.bytes.span, scanned.index), requestURI: uri == nil ? nil : uriBytes.span,
+            via: via.span, recordRoute: recordRoute ? route.span : nil,
+            appendRoute: append == nil ? nil : appended.span, edits, to: &writer)
+    }
+    #expect(Scanned(bytes).result == .complete)
+    return string(bytes).replacing("\r\n", with: "\n")
+}
+
+@Suite struct ForwardedRequestTests {
+    private let request = """
+        INVITE sip:bob@b SIP/2.0
+        X-First: 1
+        v: SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKa , SIP/2.0/UDP c
+        Via: SIP/2.0/TCP d
+        Route: <sip:r1;lr>, <sip:r2;lr>,
+          <sip:r3;lr>
+        MaX-fOrWaRdS:   0070
+        From: <sip:a@b>;tag=1
+        Unknown-Header:  odd ,, text
+          folded
+        Route: "x, y" <sip:r4;lr>
+        To: <sip:b@b>
+        Call-ID: 1
+        CSeq: 1 INVITE
+        Content-Length: 3
+
+        abc
+        """
+
+    @Test func editsNothingElse() {
+        #expect(
+            forwarded(request) == """
+                INVITE sip:bob@b SIP/2.0
+                X-First: 1
+                Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                v: SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKa , SIP/2.0/UDP c
+                Via: SIP/2.0/TCP d
+                Route: <sip:r1;lr>, <sip:r2;lr>,
+                  <sip:r3;lr>
+                MaX-fOrWaRdS:   69
+                From: <sip:a@b>;tag=1
+                Unknown-Header:  odd ,, text
+                  folded
+                Route: "x, y" <sip:r4;lr>
+                To: <sip:b@b>
+                Call-ID: 1
+                CSeq: 1 INVITE
+                Content-Length: 3
+
+                abc
+                """)
+    }
+
+    @Test func doesAllEditsAtOnce() {
+        #expect(
+            forwarded(
+                request, uri: "sip:bob@192.0.2.4", recordRoute: true, drop: 2, append: "<sip:last>",
+                peer: SocketAddress("192.0.2.1", 9988)) == """
+                    INVITE sip:bob@192.0.2.4 SIP/2.0
+                    X-First: 1
+                    Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                    v: SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=z9hG4bKa;received=192.0.2.1 , SIP/2.0/UDP c
+                    Via: SIP/2.0/TCP d
+                    Record-Route: <sip:us;lr>
+                    Route: <sip:r3;lr>
+                    MaX-fOrWaRdS:   69
+                    From: <sip:a@b>;tag=1
+                    Unknown-Header:  odd ,, text
+                      folded
+                    Route: "x, y" <sip:r4;lr>
+                    Route: <sip:last>
+                    To: <sip:b@b>
+                    Call-ID: 1
+                    CSeq: 1 INVITE
+                    Content-Length: 3
+
+                    abc
+                    """)
+    }
+
+    /// RFC 5393 §5.3.3.1: one value in any case, and the header's own line where there is one.
+    @Test func writesMaxBreadth() {
+        let added = forwarded(request, breadth: 30)
+        #expect(added.contains("MaX-fOrWaRdS:   69\nMax-Breadth: 30\nFrom:"))
+        let replaced = forwarded(
+            request.replacing("Call-ID: 1", with: "max-breadth :  7\nCall-ID: 1"), breadth: 3)
+        #expect(replaced.contains("max-breadth :  3\nCall-ID: 1"))
+        #expect(!replaced.contains("Max-Breadth"))
+        let alone = forwarded(request.replacing("MaX-fOrWaRdS:   0070\n", with: ""), breadth: 30)
+        #expect(alone.contains("branch=z9hG4bKown\nMax-Forwards: 69\nMax-Breadth: 30\nv:"))
+    }
+
+    /// §16.4: the last Route value has become the Request-URI.
+    @Test(arguments: [
+        ("Route: <sip:a;lr>, <sip:b;lr>\n", 0, "Route: <sip:a;lr>\n"),
+        ("Route: <sip:a;lr>, <sip:b;lr>\n", 1, ""),
+        ("Route: <sip:a;lr>\nX: y\nRoute: <sip:b;lr>\n", 0, "Route: <sip:a;lr>\nX: y\n"),
+        ("Route: <sip:a;lr>,<sip:b;lr> ,\n\t<sip:c;lr> , \n", 1, "Route: <sip:b;lr> \n"),
+        ("Route: <sip:a;lr>, <sip:b;lr>\nRoute: <sip:c;lr>\n", 1, "Route: <sip:b;lr>\n"),
+        ("Route: <sip:a;lr>\n", 0, ""),
+        ("Route: <sip:a;lr>\n", 1, ""),
+        ("Route: \"x, y\" <sip:a;lr>;p=\",\",<sip:b;lr>;q\n", 0, "Route: \"x, y\" <sip:a;lr>;p=\",\"\n"),
+    ])
+    func dropsTheLastRoute(routes: String, leading: Int, left: String) {
+        let text = """
+            BYE sip:us;lr SIP/2.0
+            Via: SIP/2.0/UDP h;branch=z9hG4bK1
+            From: <sip:a@b>;tag=1
+            To: <sip:b@b>;tag=2
+            Call-ID: 1
+            CSeq: 1 BYE
+            Max-Forwards: 70
+            \(routes)Content-Length: 0
+
+
+            """
+        let result = forwarded(text, drop: leading, dropLast: true)
+        #expect(result.contains("Max-Forwards: 69\n\(left)Content-Length: 0\n"))
+    }
+
+    @Test(arguments: [
+        (1, ["<sip:r2;lr>", "<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
+        (2, ["<sip:r3;lr>", "\"x, y\" <sip:r4;lr>"]),
+        (3, ["\"x, y\" <sip:r4;lr>"]), (4, []), (99, []),
+    ])
+    func dropsLeadingRoutes(count: Int, rest: [String]) {
+        let text = forwarded(request, drop: count)
+        #expect(Scanned(text).values(.route) == rest)
+        let appended = forwarded(request, drop: count, append: "<sip:z>")
+        #expect(Scanned(appended).values(.route) == rest + ["<sip:z>"])
+    }
+
+    @Test func addsWhatIsMissing() {
+        let bare = """
+            OPTIONS sip:bob@b SIP/2.0
+            Via: SIP/2.0/UDP h
+            From: <sip:a@b>;tag=1
+            To: <sip:b@b>
+            Call-ID: 1
+            CSeq: 1 OPTIONS
+
+
+            """
+        #expect(
+            forwarded(bare, recordRoute: true, append: "<sip:z>") == """
+                OPTIONS sip:bob@b SIP/2.0
+                Via: SIP/2.0/UDP us;branch=z9hG4bKown
+                Max-Forwards: 69
+                Via: SIP/2.0/UDP h
+                Record-Route: <sip:us;lr>
+                Route: <sip:z>
+                From: <sip:a@b>;tag=1
+                To: <sip:b@b>
+                Call-ID: 1
+                CSeq: 1 OPTIONS
+
+
+                """)
+        let recorded = bare.replacing("Call-ID", with: "Record-Route: <sip:p1;lr>\nCall-ID")
+        #expect(
+            Scanned(forwarded(recorded, recordRoute: true)).values(.recordRoute) == [
+                "<sip:us;lr>", "<sip:p1;lr>",
+            ])
+    }
+
+    @Test func leavesOutWhatFollowsTheBodyAndEmptyLinesBefore() {
+        let text = forwarded("\n\n" + request + "INVITE sip:x SIP/2.0\n\n")
+        #expect(text.hasPrefix("INVITE sip:bob@b") && text.hasSuffix("\n\nabc"))
+    }
+
+    /// RFC 3261 §18.2.1, RFC 3581 §4.
+    @Test(arguments: [
+        ("10.1.1.1:4540", "10.1.1.1:4540"), ("10.1.1.2:4540", "10.1.1.2:4540;received=10.1.1.1"),
+        ("host", "host;received=10.1.1.1"), ("10.1.1.1;rport", "10.1.1.1;rport=9;received=10.1.1.1"),
+        ("10.1.1.1;rport=7;x", "10.1.1.1;rport=9;x;received=10.1.1.1"),
+        ("h;rport = 7 ;received = 1.2.3.4;x", "h;rport = 9 ;received = 10.1.1.1;x"),
+        ("h;received=1.2.3.4;rport;x", "h;received=10.1.1.1;rport=9;x"),
+        ("10.1.1.1;received=1.2.3.4", "10.1.1.1;received=10.1.1.1"),
+        ("h;branch=z ", "h;branch=z;received=10.1.1.1 "),
+    ])
+    func stampsThePreviousVia(before: String, after: String) {
+        let text = request.replacing("10.1.1.1:4540;rport;branch=z9hG4bKa", with: before)
+        let result = forwarded(text, peer: SocketAddress("10.1.1.1", 9))
+        #expect(
+            result.contains("v: SIP/2.0/UDP \(after) , SIP")
+                || result.contains("v: SIP/2.0/UDP \(after), SIP"))
+    }
+
+    @Test func stampsIPv6() {
+        let text = request.replacing("10.1.1.1:4540;rport;branch=z9hG4bKa", with: "[2001:DB8:0::1];branch=z")
+        #expect(
+            forwarded(text, peer: SocketAddress("2001:db8::1", 9)).contains("UDP [2001:DB8:0::1];branch=z ,"))
+        #expect(
+            forwarded(text, peer: SocketAddress("2001:db8::2", 9)).contains(
+                ";branch=z;received=2001:db8::2 ,"))
+    }
+}
