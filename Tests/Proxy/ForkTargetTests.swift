@@ -23,7 +23,7 @@ import Testing
         head.previous = StoredReference(rawValue: 99)
         head.firstFork = 5
         head.count = 3
-        head.listener = 9
+        head.source.listener = 9
         var bytes = unsafe withUnsafeBytes(of: head) { unsafe Array($0) }
         bytes += Proxy.text { writer in
             for (index, uri) in uris.enumerated() {

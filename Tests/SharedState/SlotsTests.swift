@@ -58,8 +58,8 @@ struct SlotsTests {
             writer.append(text.span)
             var header = SlotHeader()
             header.length = UInt32(text.count)
-            header.listener = 7
-            header.peer = SocketAddress(ipv4: 0x7F00_0001, port: 5060)
+            header.endpoint.listener = 7
+            header.endpoint.peer = SocketAddress(ipv4: 0x7F00_0001, port: 5060)
             slots.setHeader(header, index)
             #expect(slots.bytes(index).array == text)
             #expect(slots.header(index).listener == 7 && slots.header(index).peer.port == 5060)

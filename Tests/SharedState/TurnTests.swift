@@ -36,7 +36,7 @@ struct TinyWorker {
     mutating func handle(_ mail: Mail) {
         shard.undo.write(sum + mail.third, at: cell)
         let sent = turn.send(
-            OutboxEntry(offset: Int(mail.third), count: 0, peer: SocketAddress(), listener: 0))
+            OutboxEntry(offset: Int(mail.third), count: 0, to: Endpoint()))
         #expect(sent)
         turn.consume()
     }
@@ -239,7 +239,7 @@ struct TurnTests {
 
     @Test func countsItsRoom() throws {
         var worker = try TinyWorker()
-        let entry = OutboxEntry(offset: 0, count: 0, peer: SocketAddress(), listener: 0)
+        let entry = OutboxEntry(offset: 0, count: 0, to: Endpoint())
         for _ in 0..<Turn.outboxCapacity {
             let sent = worker.turn.send(entry)
             #expect(sent)

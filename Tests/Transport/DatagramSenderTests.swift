@@ -78,7 +78,8 @@ private final class Peer {
         let (own, peer) = (Peer(), Peer())
         let sender = DatagramSender(memory: bench.arena.memory, sockets: sockets(own.number))
         let (first, second) = (bench.place("SIP/2.0 200 OK\r\n", at: 0), bench.place("To: x\r\n", at: 512))
-        var entry = OutboxEntry(offset: first.offset, count: first.count, peer: peer.address, listener: 0)
+        var entry = OutboxEntry(
+            offset: first.offset, count: first.count, to: Endpoint(.udp, peer.address, listener: 0))
         entry.second = UInt64(second.offset)
         entry.secondCount = UInt32(second.count)
         try bench.send(entry)
@@ -97,7 +98,8 @@ private final class Peer {
             let text = "\(1000 + number)"
             let place = bench.place(text, at: number * 8)
             try bench.send(
-                OutboxEntry(offset: place.offset, count: place.count, peer: peer.address, listener: 0))
+                OutboxEntry(
+                    offset: place.offset, count: place.count, to: Endpoint(.udp, peer.address, listener: 0)))
             wanted.append(text)
         }
         let result = sender.flush(bench.turn, count: bench.turn.entryCount)
@@ -112,7 +114,8 @@ private final class Peer {
         for (number, listener) in [0, 1, 1, 0].enumerated() {
             let place = bench.place("\(number)", at: number * 8)
             let entry = OutboxEntry(
-                offset: place.offset, count: place.count, peer: peer.address, listener: UInt16(listener))
+                offset: place.offset, count: place.count,
+                to: Endpoint(.udp, peer.address, listener: UInt16(listener)))
             try bench.send(entry)
         }
         #expect(sender.flush(bench.turn, count: 4).sent == 4)
@@ -138,7 +141,9 @@ private final class Peer {
         let place = bench.place("x", at: 0)
         let nowhere = SocketAddress(ipv4: 0x7F00_0001, port: 0)
         for target in [nowhere, peer.address, nowhere, peer.address] {
-            try bench.send(OutboxEntry(offset: place.offset, count: place.count, peer: target, listener: 0))
+            try bench.send(
+                OutboxEntry(offset: place.offset, count: place.count, to: Endpoint(.udp, target, listener: 0))
+            )
         }
         let result = sender.flush(bench.turn, count: 4)
         #expect(result.sent == 2 && result.failed == 2)

@@ -117,7 +117,7 @@ final class World {
     /// What the master does with a datagram: slot, scan, mail to `worker`.
     func deliver(_ text: String, from peer: SocketAddress, to worker: Int) {
         let bytes = Array(text.utf8)
-        let free = (0..<state.slots.count).first {
+        let free = (0..<state.slots.incomingCount).first {
             state.slots.isFree($0) && state.slots.capacity($0) >= bytes.count
         }!
         let slot = state.slots.take(free)
@@ -126,7 +126,7 @@ final class World {
         writer.append(bytes.span)
         var header = SlotHeader()
         header.length = UInt32(bytes.count)
-        header.peer = peer
+        header.endpoint.peer = peer
         state.slots.setHeader(header, slot.index)
         var index = MessageIndex()
         if case .faulty(let fault) = Scanner.scan(state.slots.bytes(slot.index), into: &index) {

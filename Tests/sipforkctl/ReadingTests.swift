@@ -112,7 +112,7 @@ struct ReadingTests {
                 record.method = 1
                 record.fork = UInt8(fork)
                 record.status = fork == 0 ? 180 : 0
-                record.peer = SocketAddress(ipv4: 0x7F00_0002 + UInt32(fork), port: 5060)
+                record.endpoint.peer = SocketAddress(ipv4: 0x7F00_0002 + UInt32(fork), port: 5060)
                 shard.undo.write(record, at: shard.table.offset(cell))
             }
         }

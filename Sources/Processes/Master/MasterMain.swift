@@ -54,6 +54,7 @@ package enum MasterMain {
             if advertised.isWildcard {
                 advertised = ListeningSocket.publicAddress(family: advertised.family, port: advertised.port)
             }
+            snapshot.transports[index] = listener.transport
             snapshot.listeners[index] = listener.address
             snapshot.advertised[index] = advertised
         }
@@ -66,6 +67,7 @@ package enum MasterMain {
         }
         snapshot.networkCount = UInt32(
             min(configuration.relayFrom.count, ConfigurationSnapshot.maximumNetworks))
+        snapshot.isStateless = configuration.mode == .stateless ? 1 : 0
         snapshot.recordRoute = configuration.recordRoute ? 1 : 0
         snapshot.maxBreadth = UInt32(configuration.maxBreadth)
         snapshot.orderByQ = configuration.order == .qValue ? 1 : 0
@@ -75,6 +77,19 @@ package enum MasterMain {
         snapshot.t2 = UInt32(configuration.t2)
         snapshot.t4 = UInt32(configuration.t4)
         snapshot.timerC = UInt32(configuration.c)
+        snapshot.tcpMaxConnections = UInt32(configuration.tcpMaxConnections)
+        snapshot.tcpMaxConnectionsPerPeer = UInt32(configuration.tcpMaxConnectionsPerPeer)
+        snapshot.tcpIdleTimeout = UInt32(configuration.tcpIdleTimeout)
+        snapshot.tcpMessageTimeout = UInt32(configuration.tcpMessageTimeout)
+        snapshot.tcpConnectTimeout = UInt32(configuration.tcpConnectTimeout)
+        snapshot.tcpMaxMessage = UInt32(configuration.tcpMaxMessage)
+        snapshot.tcpMaxHeader = UInt32(configuration.tcpMaxHeader)
+        snapshot.tcpMaxQueue = UInt32(configuration.tcpMaxQueue)
+        for (index, server) in configuration.nameServers.enumerated() { snapshot.nameServers[index] = server }
+        snapshot.nameServerCount = UInt32(configuration.nameServers.count)
+        snapshot.resolverTimeout = UInt32(configuration.resolverTimeout)
+        snapshot.candidateTimeout = UInt32(configuration.candidateTimeout)
+        snapshot.candidateDeadTime = UInt32(configuration.candidateDeadTime)
         snapshot.registrarEnabled = configuration.registrarEnabled ? 1 : 0
         snapshot.minExpires = UInt32(configuration.minExpires)
         snapshot.defaultExpires = UInt32(configuration.defaultExpires)

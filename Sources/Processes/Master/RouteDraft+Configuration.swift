@@ -10,16 +10,12 @@ extension RouteDraft {
         methods = route.methods
         sources = route.sources.map { ($0.address, $0.prefix) }
         hops = route.hops.map { hop in
-            let transport: HopTransport =
-                switch hop.transport {
-                case .udp: .udp
-                case .tcp: .tcp
-                case .tls: .tls
-                }
-            let isReachable =
-                hop.transport == .udp && listen.contains { $0.address.family == hop.address.family }
+            let isReachable = listen.contains {
+                $0.transport == hop.transport
+                    && (hop.address.isNone || $0.address.family == hop.address.family)
+            }
             return Hop(
-                uri: hop.uri, address: hop.address, transport: transport, isReachable: isReachable)
+                uri: hop.uri, address: hop.address, transport: hop.transport, isReachable: isReachable)
         }
         isRoundRobin = route.policy == .roundRobin
         deadTime = route.deadTime

@@ -36,7 +36,7 @@ extension WorkerProcess {
             let set = TargetSet(targetBytes), let (target, uri, route) = set.target(mail.fork),
             // Another worker's bytes, which it may be writing anew.
             Int(target.listener) < identity.listenerCount,
-            Int(set.head.listener) < identity.listenerCount,
+            Int(set.head.source.listener) < identity.listenerCount,
             let room = shard.stored.reserve(bytes.count + uri.count + route.count + 512)
         else {
             report(503, of: mail)
@@ -74,8 +74,7 @@ extension WorkerProcess {
         record.attempt = mail.attempt
         record.breadth = UInt8(truncatingIfNeeded: mail.flags)
         record.request = request
-        record.peer = target.peer
-        record.listener = target.listener
+        record.endpoint = Endpoint(.udp, target.peer, listener: target.listener)
         record.method = index.method.rawValue
         if record.isInvite {
             _ = record.invite.start(now: now, values: values, reliable: false)
@@ -84,7 +83,7 @@ extension WorkerProcess {
             _ = record.nonInvite.start(now: now, values: values, reliable: false)
         }
         state.counters.add(.forksStarted, me)
-        transmit(request, to: target.peer, listener: target.listener)
+        transmit(request, to: Endpoint(.udp, target.peer, listener: target.listener))
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)
     }
@@ -102,12 +101,12 @@ extension WorkerProcess {
             let mark = RouteMark.of(message.callID, keys: keys)
             writeRecordRoute(own, mark, to: &lines)
             // Between IPv4 and IPv6 each side needs a way to us of its own (RFC 5658 §3).
-            let inner = identity.advertised(Int(request.listener))
+            let inner = identity.advertised(Int(request.source.listener))
             if inner.family != own.family { writeRecordRoute(inner, mark, to: &lines) }
         }
         let written = lines.written
         writeForwarded(
-            message, target, source: request.source, uri: uri, route: route,
+            message, target, source: request.source.peer, uri: uri, route: route,
             via: written.extracting(0..<viaEnd),
             recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(start.flags), to: &writer)
     }
@@ -221,7 +220,7 @@ extension WorkerProcess {
         if writer.overflowed { return }
         turn.keepScratch(writer.count)
         transmit(
-            OutboxEntry(offset: offset, count: writer.count, peer: record.peer, listener: record.listener))
+            OutboxEntry(offset: offset, count: writer.count, to: record.endpoint))
     }
 
     /// Forgets, stores, sets the timer, or frees the record.
@@ -271,13 +270,12 @@ extension WorkerProcess {
         }
         var record = fork(cell)
         record.request = reference
-        record.peer = invite.peer
-        record.listener = invite.listener
+        record.endpoint = invite.endpoint
         record.fork = invite.fork
         record.method = Method.cancel.rawValue
         _ = record.nonInvite.start(now: now, values: values, reliable: false)
         state.counters.add(.forksCancelled, me)
-        transmit(reference, to: record.peer, listener: record.listener)
+        transmit(reference, to: record.endpoint)
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)
     }
@@ -295,7 +293,7 @@ extension WorkerProcess {
                 : record.nonInvite.timeout(now: now, values: values, reliable: false)
             if effects.contains(.retransmitRequest) && !record.request.isNone {
                 state.counters.add(.retransmissionsSent, me)
-                transmit(record.request, to: record.peer, listener: record.listener)
+                transmit(record.request, to: record.endpoint)
             }
             if effects.contains(.reportTimeout) {
                 record.timer.final()

@@ -24,7 +24,7 @@ extension WorkerProcess {
         let uri = request.requestURI
         text.append(uri.extracting(0..<min(uri.count, 200)))
         entry.add(.message, text.written)
-        describe(&entry, request, record.peer)
+        describe(&entry, request, record.endpoint.peer)
         entry.add(.status, number: Int(status))
         log.commit(entry)
     }

@@ -57,7 +57,7 @@ extension WorkerProcess {
             header.append("\r\n")
         case 503:
             state.counters.add(.refusedFull, me)
-            logFull(request, server(cell).peer, "binding (max-bindings)")
+            logFull(request, server(cell).endpoint.peer, "binding (max-bindings)")
             header.append("Retry-After: 5\r\n")
         default: break
         }

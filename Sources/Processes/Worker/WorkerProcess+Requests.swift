@@ -10,7 +10,7 @@ extension WorkerProcess {
         guard state.slots.isHeld(mail.slot, by: me) else { return }
         let header = state.slots.header(mail.slot.index)
         let message = message(in: mail.slot)
-        let source = RequestSource(message, peer: header.peer, listener: header.listener)
+        let source = RequestSource(message, header.endpoint)
         if header.fault != 0 {
             refuseFaulty(message, source, fault: header.fault)
             return
@@ -92,7 +92,7 @@ extension WorkerProcess {
         turn.keepScratch(writer.count)
         transmit(
             OutboxEntry(
-                offset: offset, count: writer.count, peer: source.responseAddress, listener: source.listener))
+                offset: offset, count: writer.count, to: source.response))
     }
 
     /// The To tag of stateless answers, derived from the request: the ACK to one is recognised by it and
@@ -264,8 +264,7 @@ extension WorkerProcess {
         }
         var record: ServerRecord = memory.load(shard.table.offset(cell))
         record.request = request
-        record.peer = source.responseAddress
-        record.listener = source.listener
+        record.endpoint = source.response
         record.method = message.method.rawValue
         record.branchKey = branchKey
         record.createdAt = now

@@ -170,7 +170,7 @@ extension WorkerProcess {
             ? record.invite.respond(status: status, now: now, values: values, reliable: false)
             : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
         if effects.contains(.sendResponse) {
-            transmit(record.best, to: record.peer, listener: record.listener)
+            transmit(record.best, to: record.endpoint)
             if let request = storedMessage(record.request) { logEnd(record, request, status: status) }
             shard.stored.free(record.response)
             record.response = record.best
@@ -204,7 +204,7 @@ extension WorkerProcess {
             let base = state.slots.bytesOffset(slot.index)
             let start = Int(message.index.start)
             var entry = OutboxEntry(
-                offset: base + start, count: cut.from - start, peer: record.peer, listener: record.listener)
+                offset: base + start, count: cut.from - start, to: record.endpoint)
             entry.second = UInt64(base + cut.to)
             entry.secondCount = UInt32(Int(message.index.end) - cut.to)
             transmit(entry)
@@ -212,7 +212,7 @@ extension WorkerProcess {
             var writer = memory.writer(room.offset, capacity: room.capacity)
             ForwardedResponse.write(message, to: &writer)
             let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-            transmit(reference, to: record.peer, listener: record.listener)
+            transmit(reference, to: record.endpoint)
             shard.stored.free(record.response)
             record.response = reference
         }

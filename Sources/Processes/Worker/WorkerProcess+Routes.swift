@@ -53,7 +53,7 @@ extension WorkerProcess {
             return
         }
         var draft = TargetSetDraft(
-            memory, room, source: request.source.peer, listener: request.source.listener)
+            memory, room, source: request.source.endpoint)
         for position in 0..<hops.count {
             let hop = hops[position]
             guard var target = target(to: hop.address, message, request) else { continue }

@@ -157,7 +157,7 @@ extension WorkerProcess {
             !record.isSearchEnded, let message = storedMessage(record.request),
             let first = TargetSet(shard.stored.bytes(record.targets))
         else { return false }
-        let source = RequestSource(message, peer: first.head.source, listener: record.listener)
+        let source = RequestSource(message, first.head.source)
         let request = RoutedRequest(message, source, identity, keys)
         // §16.5: the targets of a URI that is not ours are not ours to choose.
         guard request.routing.decision == .lookUp else { return false }
@@ -167,7 +167,7 @@ extension WorkerProcess {
             let reserved = shard.stored.reserve(TargetSet.headBytes + contactsBytes(redirect, atMost: room))
         else { return false }
         var draft = TargetSetDraft(
-            memory, reserved, source: source.peer, listener: source.listener, behind: record.targets,
+            memory, reserved, source: source.endpoint, behind: record.targets,
             firstFork: known)
         var contacts = redirect.values(.contact)
         for _ in 0..<room {

@@ -24,7 +24,7 @@ extension WorkerProcess {
         if effects.contains(.sendTrying) { sendTrying(&record) }
         if effects.contains(.retransmitResponse) && !record.response.isNone {
             state.counters.add(.retransmissionsSent, me)
-            transmit(record.response, to: record.peer, listener: record.listener)
+            transmit(record.response, to: record.endpoint)
         }
         if effects.contains(.forgetRequest) { forgetRequest(&record) }
         if effects.contains(.forgetResponse) { forgetResponse(&record) }
@@ -77,7 +77,8 @@ extension WorkerProcess {
         else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         LocalResponse.write(
-            request: request, status: 100, reason: ReasonPhrase.text(100), toTag: nil, peer: record.peer,
+            request: request, status: 100, reason: ReasonPhrase.text(100), toTag: nil,
+            peer: record.endpoint.peer,
             extra: nil,
             to: &writer)
         let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
@@ -92,7 +93,7 @@ extension WorkerProcess {
     private mutating func replaceResponse(
         _ record: inout ServerRecord, _ reference: StoredReference, status: UInt16
     ) {
-        transmit(reference, to: record.peer, listener: record.listener)
+        transmit(reference, to: record.endpoint)
         shard.stored.free(record.response)
         record.response = reference
         record.status = status
@@ -140,7 +141,7 @@ extension WorkerProcess {
             LocalResponse.write(
                 request: request, status: status, reason: reason ?? ReasonPhrase.text(status),
                 toTag: tag.span,
-                peer: record.peer, extra: header.count > 0 ? header : nil, to: &writer)
+                peer: record.endpoint.peer, extra: header.count > 0 ? header : nil, to: &writer)
             let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
             if !writer.overflowed {
                 replaceResponse(&record, reference, status: status)

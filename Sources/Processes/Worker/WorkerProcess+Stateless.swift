@@ -36,7 +36,7 @@ extension WorkerProcess {
             let needed = TargetSet.headBytes + contactBytes(binding.uri, binding.path)
             guard let room = shard.stored.reserve(needed) else { return false }
             var draft = TargetSetDraft(
-                memory, room, source: request.source.peer, listener: request.source.listener)
+                memory, room, source: request.source.endpoint)
             add(contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
             if emitStateless(message, request, draft.seal(in: shard.stored)) { return true }
         }
@@ -64,7 +64,9 @@ extension WorkerProcess {
         if writer.overflowed { return false }
         turn.keepScratch(writer.count)
         transmit(
-            OutboxEntry(offset: offset, count: writer.count, peer: target.peer, listener: target.listener))
+            OutboxEntry(
+                offset: offset, count: writer.count,
+                to: Endpoint(.udp, target.peer, listener: target.listener)))
         return true
     }
 
@@ -83,13 +85,14 @@ extension WorkerProcess {
         let port = next.rportValue != 0 ? next.rportValue : next.portOrDefault
         guard let peer = SocketAddress(host: message.bytes.slice(host), port: port), !peer.isForMany,
             let listener = identity.listener(
-                for: peer, preferred: Int(state.slots.header(slot.index).listener))
+                for: peer, preferred: Int(state.slots.header(slot.index).endpoint.listener))
         else { return }
         let cut = ForwardedResponse.cut(message)
         let base = state.slots.bytesOffset(slot.index)
         let start = Int(message.index.start)
         var entry = OutboxEntry(
-            offset: base + start, count: cut.from - start, peer: peer, listener: UInt16(listener))
+            offset: base + start, count: cut.from - start,
+            to: Endpoint(.udp, peer, listener: UInt16(listener)))
         entry.second = UInt64(base + cut.to)
         entry.secondCount = UInt32(Int(message.index.end) - cut.to)
         transmit(entry)

@@ -25,7 +25,7 @@ extension WorkerProcess {
             return
         }
         var draft = TargetSetDraft(
-            memory, room, source: request.source.peer, listener: request.source.listener)
+            memory, room, source: request.source.endpoint)
         left = surplus
         for binding in set where binding.expiresAt > time {
             left -= 1
@@ -106,7 +106,7 @@ extension WorkerProcess {
         guard let room = shard.stored.reserve(TargetSet.headBytes + ForkTarget.headBytes + uri.count)
         else { return .full }
         var draft = TargetSetDraft(
-            memory, room, source: request.source.peer, listener: request.source.listener)
+            memory, room, source: request.source.endpoint)
         draft.add(target, uri: uri.written, route: Span())
         return .stored(draft.seal(in: shard.stored))
     }
@@ -124,7 +124,7 @@ extension WorkerProcess {
     private func target(
         at uri: SIPURI, _ bytes: Span<UInt8>, _ message: Message, _ request: RoutedRequest
     ) -> ForkTarget? {
-        let preferred = Int(request.source.listener)
+        let preferred = Int(request.source.endpoint.listener)
         // A name that is ours leads here again: loop detection sees to it that it ends.
         guard
             let peer = RequestRouting.address(of: uri, bytes)
@@ -145,7 +145,8 @@ extension WorkerProcess {
     }
 
     func target(to peer: SocketAddress, _ message: Message, _ request: RoutedRequest) -> ForkTarget? {
-        guard let listener = identity.listener(for: peer, preferred: Int(request.source.listener)) else {
+        guard let listener = identity.listener(for: peer, preferred: Int(request.source.endpoint.listener))
+        else {
             return nil
         }
         var target = ForkTarget()

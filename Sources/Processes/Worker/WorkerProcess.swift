@@ -234,7 +234,7 @@ struct WorkerProcess: ~Copyable {
         case .forkResponse: takeForkResponse(mail)
         case .forkDone: takeForkDone(mail)
         case .registered: takeRegistered(mail)
-        case .none, .register, .logged: break
+        case .none, .register, .logged, .send, .sendFailed, .resolve, .resolved: break
         }
     }
 
@@ -249,9 +249,9 @@ struct WorkerProcess: ~Copyable {
     // MARK: sending
 
     /// Sends a stored message of this shard.
-    mutating func transmit(_ reference: StoredReference, to peer: SocketAddress, listener: UInt16) {
+    mutating func transmit(_ reference: StoredReference, to endpoint: Endpoint) {
         let place = shard.stored.locate(reference)
-        transmit(OutboxEntry(offset: place.offset, count: place.count, peer: peer, listener: listener))
+        transmit(OutboxEntry(offset: place.offset, count: place.count, to: endpoint))
     }
 
     mutating func transmit(_ entry: OutboxEntry) {

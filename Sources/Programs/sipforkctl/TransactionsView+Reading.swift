@@ -140,7 +140,7 @@ private struct TransactionReader {
         let cancels = found.filter { $0.record.header.kind == RecordKind.cancel }
         return found.filter { $0.record.header.kind == RecordKind.fork }.map { fork in
             let record = fork.record
-            let nextHop = "udp:\(record.peer.text)"
+            let nextHop = "udp:\(record.endpoint.peer.text)"
             let cancel = cancels.first { $0.record.fork == record.fork }
             return TransactionsView.Fork(
                 index: Int(record.fork), worker: fork.worker,

@@ -73,7 +73,7 @@ private func isLetter(_ byte: UInt8) -> Bool { byte | 0x20 >= 0x61 && byte | 0x2
 
 func checkedListener(_ text: String) -> Fault<Listener> {
     guard let listener = Listener(specification: text) else {
-        return .bad("expected udp:ADDRESS:PORT, found \(quoted(text))")
+        return .bad("expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT, found \(quoted(text))")
     }
     return .good(listener)
 }
@@ -83,4 +83,16 @@ func checkedNetwork(_ text: String) -> Fault<Network> {
         return .bad("expected a network such as \"192.0.2.0/24\" or \"2001:db8::/32\", found \(quoted(text))")
     }
     return .good(network)
+}
+
+/// `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53`: an address that can be asked, with its port.
+func checkedNameServer(_ text: String) -> Fault<SocketAddress> {
+    // As a listener is written, but for the transport.
+    guard let address = Listener(specification: "udp:" + text)?.address, !address.isWildcard else {
+        return .bad("expected ADDRESS or ADDRESS:PORT, found \(quoted(text))")
+    }
+    var server = address
+    let afterBracket = text.lastIndex(of: "]") ?? text.startIndex
+    if !text[afterBracket...].contains(":") { server.port = 53 }
+    return .good(server)
 }

@@ -8,7 +8,11 @@ package struct Configuration: Equatable, Sendable {
     // [server]
     /// Host names whose addresses of record are ours, in lower case.
     package var domains: [String] = []
-    package var listen = [Listener(.udp, SocketAddress(ipv4: 0x7F00_0001, port: 5060))]
+    package var listen = [
+        Listener(.udp, SocketAddress(ipv4: 0x7F00_0001, port: 5060)),
+        Listener(.tcp, SocketAddress(ipv4: 0x7F00_0001, port: 5060)),
+    ]
+    package var mode = ProxyMode.stateful
     /// 0: one per processor, at least two.
     package var workers = 0
     package var recordRoute = true
@@ -42,6 +46,28 @@ package struct Configuration: Equatable, Sendable {
     /// Who may send requests to domains that are not ours.
     package var relayFrom = [Network(ipv4: 0x7F00_0000, prefix: 8), Network.ipv6Loopback]
 
+    // [tcp]
+    package var tcpMaxConnections = 16_384
+    package var tcpMaxConnectionsPerPeer = 1024
+    /// Seconds.
+    package var tcpIdleTimeout = 3900
+    package var tcpMessageTimeout = 30
+    /// Milliseconds.
+    package var tcpConnectTimeout = 4000
+    /// Bytes.
+    package var tcpMaxMessage = 65_535
+    package var tcpMaxHeader = 16_384
+    package var tcpMaxQueue = 262_144
+
+    // [resolver]
+    /// Name servers with their ports; empty: the system's.
+    package var nameServers: [SocketAddress] = []
+    /// Milliseconds.
+    package var resolverTimeout = 2000
+    package var candidateTimeout = 4000
+    /// Seconds.
+    package var candidateDeadTime = 30
+
     // [[route]]
     /// In the order in which they are looked at.
     package var routes: [Route] = []
@@ -66,6 +92,11 @@ package struct Configuration: Equatable, Sendable {
     package func advertised(for listener: Listener) -> Listener {
         advertise.first { $0.serves(listener) } ?? listener
     }
+}
+
+/// `server.mode`: whether requests are forwarded with or without transactions.
+package enum ProxyMode: String, CaseIterable, Sendable {
+    case stateful, stateless
 }
 
 /// `forking.order`: in which order the contacts of a user are tried.

@@ -1,3 +1,5 @@
+import Platform
+
 /// One key of `sipfork.toml`: its name, its default as TOML text, what it is for, and the rule that its value
 /// follows.
 ///
@@ -17,6 +19,8 @@ package struct ConfigurationKey: Sendable {
         case boolean(Target<Bool>)
         case domains(atMost: Int, Target<[String]>)
         case listeners(ClosedRange<Int>, Target<[Listener]>)
+        case nameServers(atMost: Int, Target<[SocketAddress]>)
+        case mode(Target<ProxyMode>)
         case networks(atMost: Int, Target<[Network]>)
         case order(Target<ForkingOrder>)
         case store(Target<BindingStore>)
@@ -29,8 +33,6 @@ package struct ConfigurationKey: Sendable {
         case sources(atMost: Int, Target<[Network]>)
         case hops(ClosedRange<Int>, Target<[Route.Hop]>)
         case policy(Target<Route.Policy>)
-        /// A key with only one value so far.
-        case only(String)
     }
 
     init(_ name: String, _ defaultText: String, _ rule: Rule, _ documentation: String) {
@@ -58,11 +60,11 @@ package struct ConfigurationKey: Sendable {
             "server.domains", "[]", .domains(atMost: 64, \.domains),
             "Host names whose addresses of record are ours; the listening addresses always are."),
         .init(
-            "server.listen", "[\"udp:127.0.0.1:5060\"]", .listeners(1...16, \.listen),
-            "Where SIP is received, each as udp:ADDRESS:PORT."),
+            "server.listen", "[\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]", .listeners(1...16, \.listen),
+            "Where SIP is received, each as udp:ADDRESS:PORT or tcp:ADDRESS:PORT."),
         .init(
-            "server.mode", "\"stateful\"", .only("stateful"),
-            "How requests are forwarded; this version is a stateful proxy."),
+            "server.mode", "\"stateful\"", .mode(\.mode),
+            "Whether requests are forwarded with transactions or without."),
         .init(
             "server.workers", "0", .integer(0...64, \.workers),
             "Worker processes; 0 means one per processor, at least two."),
@@ -129,6 +131,44 @@ package struct ConfigurationKey: Sendable {
             "Who may reach domains that are not ours; the rest get 403."),
 
         .init(
+            "tcp.max-connections", "16384", .integer(1...1_000_000, \.tcpMaxConnections),
+            "TCP connections open at once."),
+        .init(
+            "tcp.max-connections-per-peer", "1024", .integer(1...1_000_000, \.tcpMaxConnectionsPerPeer),
+            "TCP connections open at once from one address."),
+        .init(
+            "tcp.idle-timeout", "3900", .integer(1...86_400, \.tcpIdleTimeout),
+            "Seconds after which a connection that carries nothing is closed."),
+        .init(
+            "tcp.message-timeout", "30", .integer(1...3600, \.tcpMessageTimeout),
+            "Seconds within which a message that has begun must be complete."),
+        .init(
+            "tcp.connect-timeout", "4000", .integer(10...60_000, \.tcpConnectTimeout),
+            "Milliseconds within which a peer must accept a connection."),
+        .init(
+            "tcp.max-message", "65535", .integer(1024...65_535, \.tcpMaxMessage),
+            "Longest message on a connection in bytes."),
+        .init(
+            "tcp.max-header", "16384", .integer(1024...65_535, \.tcpMaxHeader),
+            "Longest header on a connection in bytes, start line included."),
+        .init(
+            "tcp.max-queue", "262144", .integer(65_536...67_108_864, \.tcpMaxQueue),
+            "Bytes that wait for a peer that does not read."),
+
+        .init(
+            "resolver.servers", "[]", .nameServers(atMost: 8, \.nameServers),
+            "Name servers; without any, those of the system."),
+        .init(
+            "resolver.timeout", "2000", .integer(50...30_000, \.resolverTimeout),
+            "Milliseconds that a name server may take; each question is sent twice."),
+        .init(
+            "resolver.candidate-timeout", "4000", .integer(50...64_000, \.candidateTimeout),
+            "Milliseconds after which a next hop that is silent is left for the next candidate."),
+        .init(
+            "resolver.dead-time", "30", .integer(0...86_400, \.candidateDeadTime),
+            "Seconds for which a candidate that failed is tried last."),
+
+        .init(
             "route.user", "\"*\"", .userPattern(\.lastRoute.user),
             "Pattern of the Request-URI's user part."),
         .init(
@@ -169,7 +209,9 @@ package struct ConfigurationKey: Sendable {
         case .integer(let range, _): "an integer from \(range.lowerBound) to \(range.upperBound)"
         case .boolean: "true or false"
         case .domains: "an array of host names"
-        case .listeners: "an array of udp:ADDRESS:PORT"
+        case .listeners: "an array of udp:ADDRESS:PORT or tcp:ADDRESS:PORT"
+        case .nameServers: "an array of ADDRESS or ADDRESS:PORT"
+        case .mode: choices(ProxyMode.self)
         case .networks: "an array of networks such as \"192.0.2.0/24\""
         case .order: choices(ForkingOrder.self)
         case .store: choices(BindingStore.self)
@@ -181,7 +223,6 @@ package struct ConfigurationKey: Sendable {
         case .sources: "a network such as \"192.0.2.0/24\", or an array of them"
         case .hops: "an array of sip:HOST:PORT"
         case .policy: choices(Route.Policy.self)
-        case .only(let value): quoted(value)
         }
     }
 }

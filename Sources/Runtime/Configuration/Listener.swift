@@ -1,26 +1,24 @@
 import Platform
 
-/// A transport and an address to listen on: `udp:127.0.0.1:5060`, `udp:[::1]:5060`; the port may be left out.
+/// A transport and an address to listen on: `udp:127.0.0.1:5060`, `tcp:[::1]:5060`; the port may be left out.
 package struct Listener: BitwiseCopyable, Equatable, Sendable {
-    package enum Transport: UInt8, BitwiseCopyable, Sendable {
-        case udp
-    }
-
-    package let transport: Transport
+    package let transport: SIPTransport
     package let address: SocketAddress
 
     /// The port of sip: URIs without one (RFC 3261 §19.1.2).
     package static let defaultPort: UInt16 = 5060
 
-    package init(_ transport: Transport, _ address: SocketAddress) {
+    package init(_ transport: SIPTransport, _ address: SocketAddress) {
         self.transport = transport
         self.address = address
     }
 
-    /// Nil where the text is not `udp:ADDRESS[:PORT]`, with an IPv6 address in brackets and a port from 1 to
-    /// 65535.
+    /// Nil where the text is not `udp:ADDRESS[:PORT]` or `tcp:…`, with an IPv6 address in brackets and a port
+    /// from 1 to 65535.
     package init?(specification: String) {
-        guard specification.hasPrefix("udp:") else { return nil }
+        guard let transport = SIPTransport(name: String(specification.prefix { $0 != ":" })),
+            transport != .tls
+        else { return nil }
         var host = specification.dropFirst(4)
         var port = Listener.defaultPort
         let afterBracket = host.lastIndex(of: "]").map { host.index(after: $0) } ?? host.startIndex
@@ -30,7 +28,7 @@ package struct Listener: BitwiseCopyable, Equatable, Sendable {
             host = host[..<colon]
         }
         guard let address = SocketAddress(host: String(host), port: port) else { return nil }
-        self.init(.udp, address)
+        self.init(transport, address)
     }
 
     /// 1 to 65535, in at most five digits.
@@ -50,5 +48,5 @@ package struct Listener: BitwiseCopyable, Equatable, Sendable {
     }
 
     /// The specification again, always with its port.
-    package var text: String { "\(transport):\(address.text)" }
+    package var text: String { "\(transport.name):\(address.text)" }
 }

@@ -68,6 +68,9 @@ struct Reading {
             configuration[keyPath: target] = listeners
         case (.networks(let limit, let target), .array):
             configuration[keyPath: target] = elements(entry, key, 0...limit, checkedNetwork)
+        case (.nameServers(let limit, let target), .array):
+            configuration[keyPath: target] = elements(entry, key, 0...limit, checkedNameServer)
+        case (.mode(let target), .string(let text)): choose(text, target, key, entry)
         case (.order(let target), .string(let text)): choose(text, target, key, entry)
         case (.store(let target), .string(let text)): choose(text, target, key, entry)
         case (.level(let target), .string(let text)): choose(text, target, key, entry)
@@ -84,7 +87,6 @@ struct Reading {
             configuration[keyPath: target] = elements(entry, key, range, checkedHop)
             warnOfUnreachable(entry, key)
         case (.policy(let target), .string(let text)): choose(text, target, key, entry)
-        case (.only(let known), .string(let text)): if text != known { outOfBounds(key, quoted(text), entry) }
         default: refuse(key.name, "expected \(key.expectation)", entry.value, entry.place)
         }
     }

@@ -32,23 +32,18 @@ package struct Route: Equatable, Sendable {
         case roundRobin = "round-robin"
     }
 
-    package enum Transport: String, Sendable {
-        case udp, tcp, tls
-    }
-
     /// A next hop: `sip:192.0.2.20:5060`, `sip:gw.example.net;transport=tcp`.
     package struct Hop: Equatable, Sendable {
         /// As it was written.
         package let uri: String
-        package let transport: Transport
+        package let transport: SIPTransport
         /// With the port; none where the host is a name.
         package let address: SocketAddress
         package let port: UInt16
 
         /// Why this version cannot send there; nil where it can.
         var obstacle: String? {
-            if transport != .udp { return "this version speaks UDP only" }
-            return address.isNone ? "this version does not resolve names" : nil
+            transport == .tls ? "this version does not speak TLS" : nil
         }
     }
 }
@@ -64,7 +59,7 @@ extension Route.Hop {
         case 2:
             let parameter = parts[1].lowercased()
             guard parameter.hasPrefix("transport="),
-                let named = Route.Transport(rawValue: String(parameter.dropFirst(10)))
+                let named = SIPTransport(name: String(parameter.dropFirst(10)))
             else { return nil }
             transport = named
         default: return nil

@@ -7,11 +7,14 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package static let maximumDomains = 64
     package static let domainBytes = 128
     package static let maximumNetworks = 32
+    package static let maximumNameServers = 8
 
     package var workers: UInt32 = 0
     package var listenerCount: UInt32 = 0
     package var domainCount: UInt32 = 0
     package var networkCount: UInt32 = 0
+    /// Requests are forwarded by the master, without transactions.
+    package var isStateless: UInt32 = 0
     package var recordRoute: UInt32 = 1
     package var maxBreadth: UInt32 = 60
     /// Contacts are tried by their q, not all at once.
@@ -37,6 +40,27 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var logCalls: UInt32 = 1
     /// Server transactions one worker may have alive.
     package var transactionsPerWorker: UInt64 = 0
+    package var tcpMaxConnections: UInt32 = 16_384
+    package var tcpMaxConnectionsPerPeer: UInt32 = 1024
+    // Seconds.
+    package var tcpIdleTimeout: UInt32 = 3900
+    package var tcpMessageTimeout: UInt32 = 30
+    // Milliseconds.
+    package var tcpConnectTimeout: UInt32 = 4000
+    // Bytes.
+    package var tcpMaxMessage: UInt32 = 65_535
+    package var tcpMaxHeader: UInt32 = 16_384
+    package var tcpMaxQueue: UInt32 = 262_144
+    /// 0: the system's.
+    package var nameServerCount: UInt32 = 0
+    // Milliseconds.
+    package var resolverTimeout: UInt32 = 2000
+    package var candidateTimeout: UInt32 = 4000
+    // Seconds.
+    package var candidateDeadTime: UInt32 = 30
+    package var nameServers = InlineArray<8, SocketAddress>(repeating: SocketAddress())
+    /// Of each listener.
+    package var transports = InlineArray<16, SIPTransport>(repeating: .udp)
     package var listeners = InlineArray<16, SocketAddress>(repeating: SocketAddress())
     /// What Via and Record-Route say for that listener.
     package var advertised = InlineArray<16, SocketAddress>(repeating: SocketAddress())

@@ -32,6 +32,18 @@ package struct Mail: BitwiseCopyable, Sendable {
         case registered = 8
         /// any → logger: the log ring of the sender has entries.
         case logged = 9
+        /// worker → master: sends the message in `slot`, an outgoing one, as its header's endpoint says;
+        /// `transaction`, `fork`, `attempt` name the fork whose request it is (none: nobody asks what has
+        /// become of it), `flags` 1: it is that fork's CANCEL.
+        case send = 10
+        /// master → worker: that request could not be sent, or its connection broke before an answer;
+        /// `status` is the errno.
+        case sendFailed = 11
+        /// worker → resolver: `first` is the stored question (`DNSQuestion`); master → resolver: `second` is
+        /// the slot that it lies in. `transaction`, `fork`, `attempt`, `third` come back.
+        case resolve = 12
+        /// resolver → worker, master: the cache knows the answer now.
+        case resolved = 13
     }
 
     /// Raw, since zeroed memory and a peer's mistake must be readable; see `kind`.
@@ -70,6 +82,10 @@ package enum MailGraph {
         case .register: return (fromWorker || sender == .master) && receiver == .locator
         case .registered: return sender == .locator && (toWorker || receiver == .master)
         case .logged: return receiver == .logger
+        case .send: return fromWorker && receiver == .master
+        case .sendFailed: return sender == .master && toWorker
+        case .resolve: return (fromWorker || sender == .master) && receiver == .resolver
+        case .resolved: return sender == .resolver && (toWorker || receiver == .master)
         }
     }
 

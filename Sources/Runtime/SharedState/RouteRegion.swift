@@ -18,12 +18,12 @@ package struct RouteDraft {
         package var uri: String
         /// None where the host is a name.
         package var address: SocketAddress
-        package var transport: HopTransport
+        package var transport: SIPTransport
         /// This version can send there, from a listener that it has.
         package var isReachable: Bool
 
         package init(
-            uri: String, address: SocketAddress, transport: HopTransport = .udp, isReachable: Bool = true
+            uri: String, address: SocketAddress, transport: SIPTransport = .udp, isReachable: Bool = true
         ) {
             self.uri = uri
             self.address = address
@@ -31,10 +31,6 @@ package struct RouteDraft {
             self.isReachable = isReachable
         }
     }
-}
-
-package enum HopTransport: UInt8, BitwiseCopyable, Sendable {
-    case udp, tcp, tls
 }
 
 /// A stretch of the region's text area.
@@ -63,7 +59,7 @@ package struct RouteEntry: BitwiseCopyable {
 package struct HopEntry: BitwiseCopyable {
     /// None where the host is a name.
     package fileprivate(set) var address = SocketAddress()
-    package fileprivate(set) var transport = HopTransport.udp
+    package fileprivate(set) var transport = SIPTransport.udp
     package fileprivate(set) var isReachable = false
     package fileprivate(set) var uri = RouteText()
 }

@@ -48,6 +48,7 @@ package struct SharedState: BitwiseCopyable {
     package let processes: ProcessTable
     package let counters: Counters
     package let slots: Slots
+    package let dns: DNSCache
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -73,10 +74,13 @@ package struct SharedState: BitwiseCopyable {
         routes = RouteRegion(memory: memory, at: planner.placeRegion(RouteRegion.bytes))
         processes = ProcessTable(memory: memory, at: planner.placeRegion(ProcessTable.bytes))
         counters = Counters(memory: memory, at: planner.placeRegion(Counters.bytes))
+        let slotCount = Slots.count(small: small, large: large, workers: workers)
         slots = Slots(
-            memory: memory, owners: planner.placeRegion((small + large) * 8),
+            memory: memory, owners: planner.placeRegion(slotCount * 8),
             small: planner.placeRegion(small * Slots.smallBytes), smallCount: small,
-            large: planner.placeRegion(large * Slots.largeBytes), largeCount: large)
+            large: planner.placeRegion((slotCount - small) * Slots.largeBytes), largeCount: large,
+            workers: workers)
+        dns = DNSCache(memory: memory, at: planner.placeRegion(DNSCache.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
         locatorTurn = planner.placeRegion(Turn.bytes)

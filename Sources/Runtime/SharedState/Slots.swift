@@ -6,9 +6,10 @@ import SharedMemory
 ///     owners: one word a slot  | generation : 32 | owner : 8 |    owner 0xFF: free
 ///     small slot, 4096 bytes:  | SlotHeader, 128 | index, 640 | message, 3328 |
 ///     large slot:              | the same        |            | message, 65536 |
+///     outgoing slots: large ones as well, some for each worker
 ///
 /// Only its owner changes a slot's word, before it hands the slot over. The master takes free slots and gives
-/// them a new generation; whoever finishes with one marks it free.
+/// them a new generation, a worker its outgoing ones; whoever finishes with one marks it free.
 package struct Slots: BitwiseCopyable {
     package static let headerBytes = 128
     package static let indexBytes = 640
@@ -16,18 +17,31 @@ package struct Slots: BitwiseCopyable {
     package static let smallCapacity = smallBytes - headerBytes - indexBytes
     package static let largeBytes = headerBytes + indexBytes + 65536
     package static let largeCapacity = 65536
+    /// Messages of one worker that are on their way to the master at once.
+    package static let outgoingPerWorker = 512
     private static let free: UInt64 = 0xFF
 
     package let memory: Memory
     package let smallCount: Int
     package let largeCount: Int
+    package let workers: Int
     private let owners: Int
     private let small: Int
     private let large: Int
 
-    package var count: Int { smallCount + largeCount }
+    /// Those that the master receives into.
+    package var incomingCount: Int { smallCount + largeCount }
+    package var count: Int { Slots.count(small: smallCount, large: largeCount, workers: workers) }
 
-    package init(memory: Memory, owners: Int, small: Int, smallCount: Int, large: Int, largeCount: Int) {
+    package static func count(small: Int, large: Int, workers: Int) -> Int {
+        small + large + workers * outgoingPerWorker
+    }
+
+    /// - Parameter large: offset of the large slots, and of the outgoing ones behind them.
+    package init(
+        memory: Memory, owners: Int, small: Int, smallCount: Int, large: Int, largeCount: Int, workers: Int
+    ) {
+        self.workers = workers
         self.memory = memory
         self.owners = owners
         self.small = small
@@ -63,6 +77,27 @@ package struct Slots: BitwiseCopyable {
         memory.storeAtomic(
             UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
         return SlotReference(index: index, generation: generation)
+    }
+
+    /// The outgoing slots of a worker.
+    package func outgoing(of worker: Int) -> Range<Int> {
+        let first = incomingCount + worker * Slots.outgoingPerWorker
+        return first..<first + Slots.outgoingPerWorker
+    }
+
+    /// Takes one of the worker's own outgoing slots in a turn, looking from place `start` of them on; nil
+    /// where all are on their way.
+    package func takeOutgoing(_ worker: Int, from start: Int, undo: UndoLog) -> SlotReference? {
+        let range = outgoing(of: worker)
+        for step in 0..<range.count {
+            let index = range.lowerBound + (start + step) % range.count
+            guard isFree(index) else { continue }
+            let generation = UInt32(truncatingIfNeeded: memory.loadAtomic(owners + index * 8) >> 32) &+ 1
+            undo.write(
+                UInt64(generation) << 32 | UInt64(ProcessID.worker(worker).rawValue), at: owners + index * 8)
+            return SlotReference(index: index, generation: generation)
+        }
+        return nil
     }
 
     /// True where `holder` owns the slot in that generation.
@@ -121,16 +156,15 @@ package struct Slots: BitwiseCopyable {
     }
 }
 
-/// What the master knows about a received message besides its bytes.
+/// What is known of a message in a slot besides its bytes.
 package struct SlotHeader: BitwiseCopyable {
     package var length: UInt32 = 0
-    /// Number of the listener it came in on, and where the answer leaves from.
-    package var listener: UInt16 = 0
     /// A `Fault` of the syntax layer, 0 where the message is sound.
     package var fault: UInt8 = 0
     private var padding: UInt8 = 0
-    package var peer = SocketAddress()
-    private var padding2: UInt32 = 0
+    private var padding2: UInt16 = 0
+    /// Where it came from; of an outgoing message, where it goes.
+    package var endpoint = Endpoint()
 
     package init() {}
 }

@@ -33,7 +33,7 @@ package struct RecordHeader: BitwiseCopyable {
 
 /// Records of one shard in a pool, found by key through a chained hash table. Single writer: its worker.
 package struct TransactionTable: BitwiseCopyable {
-    package static let recordBytes = 320
+    package static let recordBytes = 384
 
     package let log: UndoLog
     package let pool: Pool

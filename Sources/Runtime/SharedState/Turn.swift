@@ -165,24 +165,26 @@ package struct Turn: BitwiseCopyable {
     }
 }
 
-/// A datagram to send: up to two stretches of the arena, to a peer, from a listener's socket. 64 bytes.
+/// A message to send: up to two stretches of the arena, and where they go. 112 bytes.
 package struct OutboxEntry: BitwiseCopyable {
-    package static let bytes = 64
+    package static let bytes = 112
 
     package var first: UInt64
     package var second: UInt64 = 0
     package var firstCount: UInt32
     package var secondCount: UInt32 = 0
-    package var peer: SocketAddress
-    package var listener: UInt16
+    package var endpoint: Endpoint
+    /// The fork whose request it is, and that wants to know where it cannot be sent; none: nobody does.
+    package var transaction = TransactionReference.none
+    package var fork: UInt8 = 0
+    package var attempt: UInt8 = 0
     private var padding: UInt16 = 0
-    private var padding2: UInt64 = 0
+    private var padding2: UInt32 = 0
 
-    package init(offset: Int, count: Int, peer: SocketAddress, listener: UInt16) {
+    package init(offset: Int, count: Int, to endpoint: Endpoint) {
         first = UInt64(offset)
         firstCount = UInt32(count)
-        self.peer = peer
-        self.listener = listener
+        self.endpoint = endpoint
     }
 }
 

@@ -31,11 +31,11 @@ import SharedState
         var failed = 0
         var first = 0
         while first < count {
-            let listener = Int(turn.entry(first).listener)
+            let listener = Int(turn.entry(first).endpoint.listener)
             var filled = 0
             while filled < Int(cp_batch), first + filled < count {
                 let entry = turn.entry(first + filled)
-                if Int(entry.listener) != listener { break }
+                if Int(entry.endpoint.listener) != listener { break }
                 fill(filled, entry)
                 filled += 1
             }
@@ -63,9 +63,9 @@ import SharedState
     }
 
     private func fill(_ index: Int, _ entry: OutboxEntry) {
-        unsafe peers[index] = entry.peer
+        unsafe peers[index] = entry.endpoint.peer
         unsafe batch[index].peer = UnsafeRawPointer(peers + index)
-        unsafe batch[index].peer_length = entry.peer.length
+        unsafe batch[index].peer_length = entry.endpoint.peer.length
         unsafe batch[index].parts.0 = iovec(
             iov_base: memory.address(Int(entry.first), count: Int(entry.firstCount)),
             iov_len: Int(entry.firstCount))

@@ -51,24 +51,22 @@ package struct ForkTarget: BitwiseCopyable {
 /// The targets of a request that became known together (RFC 3261 §16.5), stored beside it, immutable; a
 /// fork's worker reads them. A later set, of contacts that a 3xx has brought, links to the one before.
 ///
-///     | previous set : 8 | source : 28 | first fork : 2 | count : 2 | listener : 2 | 0 : 2 | target …
+///     | previous set : 8 | source : 72 | first fork : 2 | count : 2 | 0 : 4 | target …
 ///
 /// Targets are numbered through all sets of a request, and so are its forks.
 package struct TargetSet: ~Escapable {
     package struct Head: BitwiseCopyable {
         package var previous: StoredReference = .none
         /// Where the request came from, for `received` and `rport` (§18.2.1).
-        package var source = SocketAddress()
+        package var source = Endpoint()
         package var firstFork: UInt16 = 0
         package var count: UInt16 = 0
-        /// On which it came.
-        package var listener: UInt16 = 0
-        private var padding: UInt16 = 0
+        private var padding: UInt32 = 0
 
         package init() {}
     }
 
-    package static let headBytes = 44
+    package static let headBytes = 88
 
     package let head: Head
     private let bytes: Span<UInt8>

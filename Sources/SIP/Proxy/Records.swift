@@ -37,8 +37,7 @@ package struct ServerRecord: BitwiseCopyable {
     /// Monotonic milliseconds.
     package var createdAt: UInt64 = 0
     /// Where responses go (§18.2.2).
-    package var peer = SocketAddress()
-    package var listener: UInt16 = 0
+    package var endpoint = Endpoint()
     package var forkCount: UInt8 = 0
     /// A `Method` of the syntax layer.
     package var method: UInt8 = 0
@@ -93,8 +92,7 @@ package struct ForkRecord: BitwiseCopyable {
     package var nonInvite = NonInviteClientTransaction()
     package var timer = InviteFork()
     /// Where the request goes.
-    package var peer = SocketAddress()
-    package var listener: UInt16 = 0
+    package var endpoint = Endpoint()
     package var fork: UInt8 = 0
     package var attempt: UInt8 = 0
     package var method: UInt8 = 0

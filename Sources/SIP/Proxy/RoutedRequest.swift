@@ -4,17 +4,21 @@ import Syntax
 
 /// Where a request came from, and where its answer goes (RFC 3261 §18.2.2, RFC 3581 §4).
 package struct RequestSource {
-    package let peer: SocketAddress
-    package let responseAddress: SocketAddress
-    package let listener: UInt16
+    package let endpoint: Endpoint
+    /// Where the answer goes.
+    package let response: Endpoint
+    package var peer: SocketAddress { endpoint.peer }
 
-    package init(_ message: Message, peer: SocketAddress, listener: UInt16) {
-        self.peer = peer
-        self.listener = listener
-        var address = peer
+    package init(_ message: Message, _ endpoint: Endpoint) {
+        self.endpoint = endpoint
+        var answer = endpoint
         let via = message.index.topVia
-        if !via.hasRport && !via.isEmpty { address.port = via.portOrDefault }
-        responseAddress = address
+        if endpoint.isReliable {
+            answer.fallbackPort = via.portOrDefault
+        } else if !via.hasRport && !via.isEmpty {
+            answer.peer.port = via.portOrDefault
+        }
+        response = answer
     }
 }
 

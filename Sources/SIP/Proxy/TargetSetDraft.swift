@@ -13,13 +13,12 @@ package struct TargetSetDraft {
 
     /// - Parameter room: at least `TargetSet.headBytes`, and what the targets need.
     package init(
-        _ memory: Memory, _ room: StoredMessages.Reservation, source: SocketAddress, listener: UInt16,
+        _ memory: Memory, _ room: StoredMessages.Reservation, source: Endpoint,
         behind previous: StoredReference = .none, firstFork: Int = 0
     ) {
         self.memory = memory
         self.room = room
         head.source = source
-        head.listener = listener
         head.previous = previous
         head.firstFork = UInt16(firstFork)
         writer = memory.writer(room.offset, capacity: room.capacity)

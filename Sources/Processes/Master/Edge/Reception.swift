@@ -79,8 +79,7 @@ import Syntax
         var slot = hand[place]
         var header = SlotHeader()
         header.length = unsafe datagrams[place].length
-        header.listener = listener
-        header.peer = unsafe SocketAddress(datagrams[place].peer)
+        header.endpoint = unsafe Endpoint(.udp, SocketAddress(datagrams[place].peer), listener: listener)
         let length = Int(header.length)
         if length > Slots.smallCapacity {
             // A large slot holds the longest datagram there is.

@@ -22,7 +22,7 @@ struct SlotPool: ~Copyable {
         small.removeAll(keepingCapacity: true)
         large.removeAll(keepingCapacity: true)
         for process in 0..<ProcessID.limit { held[process] = 0 }
-        for index in stride(from: slots.count - 1, through: 0, by: -1) {
+        for index in stride(from: slots.incomingCount - 1, through: 0, by: -1) {
             if let holder = slots.holder(index) {
                 held[holder.index] += 1
             } else if index < slots.smallCount {
