@@ -36,10 +36,10 @@ import Testing
         let identity = Proxy.identity
         let four = SocketAddress(host: "198.51.100.7", port: 5060)!
         let six = SocketAddress(host: "2001:db8::9", port: 5060)!
-        #expect(identity.listener(for: four, preferred: 1) == 1)
-        #expect(identity.listener(for: four, preferred: 2) == 0)
-        #expect(identity.listener(for: six, preferred: 0) == 2)
-        #expect(identity.listener(for: four, preferred: 9) == 0)
-        #expect(identity.listener(for: SocketAddress(), preferred: 0) == nil)
+        #expect(identity.listener(for: four, .udp, preferred: 1) == 1)
+        #expect(identity.listener(for: four, .udp, preferred: 2) == 0)
+        #expect(identity.listener(for: six, .udp, preferred: 0) == 2)
+        #expect(identity.listener(for: four, .udp, preferred: 9) == 0)
+        #expect(identity.listener(for: SocketAddress(), .udp, preferred: 0) == nil)
     }
 }

@@ -73,8 +73,8 @@ func routing(
     case .lookUp: text = "look up"
     case .forward:
         text = "forward to \(string(bytes, routing.nextHop.host))"
-        if let address = RequestRouting.address(of: routing.nextHop, bytes.span) {
-            text += " = \(address.text)"
+        if let hop = NextHop(routing.nextHop, bytes.span), !hop.isName {
+            text += " = \(hop.address.text)"
         }
     }
     if routing.routesToDrop > 0 { text += ", \(routing.routesToDrop) dropped" }

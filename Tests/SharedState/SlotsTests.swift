@@ -62,7 +62,8 @@ struct SlotsTests {
             header.endpoint.peer = SocketAddress(ipv4: 0x7F00_0001, port: 5060)
             slots.setHeader(header, index)
             #expect(slots.bytes(index).array == text)
-            #expect(slots.header(index).listener == 7 && slots.header(index).peer.port == 5060)
+            #expect(
+                slots.header(index).endpoint.listener == 7 && slots.header(index).endpoint.peer.port == 5060)
             // A length that lies is cut to the slot.
             header.length = .max
             slots.setHeader(header, index)

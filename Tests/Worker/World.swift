@@ -52,7 +52,7 @@ final class World {
         state.configuration.publish(snapshot)
         precondition(state.routes.publish(routes))
         for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
-        for process in [.logger, .locator] + (0..<workers).map({ ProcessID.worker($0) }) {
+        for process in [.logger, .locator, .resolver, .master] + (0..<workers).map({ ProcessID.worker($0) }) {
             boxes[process] = try Mailbox().takeEnds()
         }
     }

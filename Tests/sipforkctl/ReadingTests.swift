@@ -89,17 +89,19 @@ struct ReadingTests {
         server.createdAt = Clock.milliseconds() - 1000
         server.request = owner.stored.store(Array(request.utf8).span)!
         let reference = TransactionReference(worker: 1, cell: cell, generation: server.header.generation)
+        var room = owner.stored.reserve(1024)!
         var draft = TargetSetDraft(
-            state.memory, owner.stored.reserve(1024)!, source: SocketAddress(), listener: 0)
+            state.memory.writer(room.offset, capacity: room.capacity), source: Endpoint())
         for fork in 0..<2 {
             draft.add(ForkTarget(), uri: Array("sip:bob@127.0.0.\(fork + 2)".utf8).span, route: Span())
         }
-        let first = draft.seal(in: owner.stored)
+        let first = owner.stored.seal(room, length: draft.written.count)
+        room = owner.stored.reserve(1024)!
         draft = TargetSetDraft(
-            state.memory, owner.stored.reserve(1024)!, source: SocketAddress(), listener: 0, behind: first,
+            state.memory.writer(room.offset, capacity: room.capacity), source: Endpoint(), behind: first,
             firstFork: 2)
         draft.add(ForkTarget(), uri: Array("sip:bob@127.0.0.4".utf8).span, route: Span())
-        server.targets = draft.seal(in: owner.stored)
+        server.targets = owner.stored.seal(room, length: draft.written.count)
         owner.undo.write(server, at: owner.table.offset(cell))
         for fork in 0..<3 {
             let worker = ForkPlacement.worker(owner: 1, fork: UInt8(fork), workers: 3)

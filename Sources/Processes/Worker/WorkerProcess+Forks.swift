@@ -4,313 +4,334 @@ import SharedState
 import Syntax
 import Transaction
 
-/// Forks that this worker runs, for its own server transactions or another worker's: client transaction,
-/// timer C, CANCEL (the paper's `Proxy_Fork`, `Proxy_Timeout` and `Proxy_Cancel`).
+/// Forks that this worker runs, for its own server transactions or another worker's: where each goes, and the
+/// request as it leaves (the paper's `Proxy_Fork`).
+///
+/// A fork tries the addresses of its next hop one after the other (RFC 3263 §4.3). Each attempt has a record,
+/// a branch and a client transaction of its own:
+///
+///     start ──▶ resolving ──▶ attempt 0 ──failed or silent──▶ attempt 1 ──▶ … ──▶ done, to the server's worker
+///                 └ only for a name that the cache does not hold
 extension WorkerProcess {
     /// Bytes of payload that UDP over IPv4 carries at most.
     private static var longestDatagram: Int { 65535 - 20 - 8 }
+    private static var longestStreamMessage: Int { 65535 }
+    /// RFC 3261 §18.1.1: what is longer goes by a transport that knows of congestion.
+    private static var longestUDPRequest: Int { 1300 }
+    /// Milliseconds after which the resolver is asked again: it may have been replaced.
+    static var askingInterval: UInt64 { 500 }
 
-    private func fork(_ cell: UInt32) -> ForkRecord { memory.load(shard.table.offset(cell)) }
+    func fork(_ cell: UInt32) -> ForkRecord { memory.load(shard.table.offset(cell)) }
 
-    private func store(_ record: ForkRecord, _ cell: UInt32) {
+    func store(_ record: ForkRecord, _ cell: UInt32) {
         var copy = record
         copy.header = shard.table.header(cell)
         turn.undo.write(copy, at: shard.table.offset(cell))
     }
 
+    /// The record of an attempt of a fork; 0 where there is none.
+    func find(_ transaction: TransactionReference, fork: UInt8, attempt: UInt8 = 0) -> UInt32 {
+        let branch = Branch(transaction, fork: fork, attempt: attempt, keys: keys)
+        return shard.table.find(kind: RecordKind.fork, key: branch.key(keys: keys, cancel: false))
+    }
+
+    /// The attempt that a fork is at; 0 where it has ended, or never was.
+    func findCurrent(_ transaction: TransactionReference, fork number: UInt8) -> UInt32 {
+        for attempt in 0..<UInt8(CandidateList.capacity) {
+            // An attempt that failed may be forgotten, so a gap says nothing.
+            let cell = find(transaction, fork: number, attempt: attempt)
+            if cell != 0 && !fork(cell).isAbandoned { return cell }
+        }
+        return 0
+    }
+
     /// RFC 3261 §16.6: builds the request, makes the client transaction, sends.
     mutating func startFork(_ mail: Mail) {
-        let branch = Branch(
-            mail.transaction, fork: mail.fork, attempt: mail.attempt, loopMark: mail.third, keys: keys)
-        let key = branch.key(keys: keys, cancel: false)
         // A repeated start is harmless: the branch is the key.
-        if shard.table.find(kind: RecordKind.fork, key: key) != 0 { return }
-        let owner = state.shard(mail.transaction.worker).stored
-        let targets = StoredReference(rawValue: mail.second)
-        guard owner.isCurrent(mail.first), owner.isCurrent(targets) else { return }
+        if find(mail.transaction, fork: mail.fork) != 0 { return }
+        launch(ForkOrder(mail), attempt: 0, candidates: .none, into: 0)
+    }
+
+    /// Sends the request to candidate number `attempt`; with no list of candidates yet, to what the target says.
+    ///
+    /// - Parameter cell: the record that has waited for the resolver; 0: a new one is made.
+    mutating func launch(_ order: ForkOrder, attempt: UInt8, candidates: StoredReference, into cell: UInt32) {
+        let owner = state.shard(order.server.worker).stored
+        guard owner.isCurrent(order.source), owner.isCurrent(order.targets) else {
+            // The server transaction is over: nobody asks any more.
+            shard.stored.free(candidates)
+            drop(cell)
+            return
+        }
         // Read once: another worker may write both anew, and then they have another length.
-        let bytes = owner.bytes(mail.first)
-        let targetBytes = owner.bytes(targets)
+        let bytes = owner.bytes(order.source)
+        let targetBytes = owner.bytes(order.targets)
         var index = MessageIndex()
         guard Scanner.scan(bytes, into: &index) == .complete,
-            let set = TargetSet(targetBytes), let (target, uri, route) = set.target(mail.fork),
+            let set = TargetSet(targetBytes), let placed = set.target(order.fork),
             // Another worker's bytes, which it may be writing anew.
-            Int(target.listener) < identity.listenerCount,
-            Int(set.head.source.listener) < identity.listenerCount,
-            let room = shard.stored.reserve(bytes.count + uri.count + route.count + 512)
+            Int(set.head.source.listener) < core.identity.listenerCount
         else {
-            report(503, of: mail)
+            fail(order, 503, candidates, cell)
             return
         }
         let message = Message(bytes, index)
+        var list = CandidateList()
+        if !candidates.isNone {
+            list = candidateList(candidates)
+        } else if placed.name.isEmpty {
+            list.append(Candidate(placed.target.peer, placed.target.transport))
+        } else {
+            let name = targetBytes.extracting(placed.name)
+            guard let answer = state.dns.find(placed.target.question, host: name, now: now) else {
+                resolve(order, placed.target.question, name, cell)
+                return
+            }
+            list = core.candidates(answer, for: placed.target, seed: lot(order)) { isDead($0) }
+        }
+        guard Int(attempt) < list.count else {
+            fail(order, 500, candidates, cell)
+            return
+        }
+        send(message, set, placed, in: targetBytes, order, attempt, &list, candidates, cell)
+    }
+
+    private func lot(_ order: ForkOrder) -> UInt64 {
+        Branch(order.server, fork: order.fork, attempt: 0, keys: keys).check
+    }
+
+    /// The second half of `launch`: what is sent is known.
+    private mutating func send(
+        _ message: Message, _ set: TargetSet, _ placed: PlacedTarget, in targetBytes: Span<UInt8>,
+        _ order: ForkOrder, _ attempt: UInt8, _ list: inout CandidateList, _ candidates: StoredReference,
+        _ cell: UInt32
+    ) {
+        let preferred = Int(set.head.source.listener)
+        let branch = Branch(
+            order.server, fork: order.fork, attempt: attempt, loopMark: order.loopMark, keys: keys)
+        guard
+            let room = shard.stored.reserve(message.bytes.count + placed.name.upperBound + 640),
+            var listener = listener(for: list[Int(attempt)], preferred)
+        else {
+            fail(order, 503, candidates, cell)
+            return
+        }
         var writer = memory.writer(room.offset, capacity: room.capacity)
-        write(
-            message, target, set.head, uri: targetBytes.extracting(uri),
-            route: targetBytes.extracting(route), branch, mail, to: &writer)
+        write(message, set, placed, in: targetBytes, listener, branch, order.breadth, to: &writer)
+        if writer.count > WorkerProcess.longestUDPRequest && candidates.isNone
+            && !placed.target.flags.contains(.statesTransport)
+        {
+            let longer = list.preferringTCP(core.identity).deadLast { isDead($0) }
+            if longer[0] != list[0], let other = self.listener(for: longer[0], preferred) {
+                listener = other
+                writer.reset()
+                write(message, set, placed, in: targetBytes, listener, branch, order.breadth, to: &writer)
+            }
+            list = longer
+        }
         let request = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-        // The owner may have ended meanwhile and its cells be used again: then what was read is worth
-        // nothing.
+        // The owner may have ended meanwhile and its cells be used again: then what was read is worth nothing.
         Ordering.fullFence()
-        guard owner.isCurrent(mail.first), owner.isCurrent(targets), !writer.overflowed else {
+        let owner = state.shard(order.server.worker).stored
+        guard owner.isCurrent(order.source), owner.isCurrent(order.targets), !writer.overflowed else {
             shard.stored.free(request)
-            report(503, of: mail)
+            fail(order, 503, candidates, cell)
             return
         }
-        if writer.count > WorkerProcess.longestDatagram {
+        let candidate = list[Int(attempt)]
+        let longest =
+            candidate.transport.isReliable
+            ? WorkerProcess.longestStreamMessage : WorkerProcess.longestDatagram
+        if writer.count > longest {
             shard.stored.free(request)
-            report(513, of: mail)
+            fail(order, 513, candidates, cell)
             return
         }
-        let cell = shard.table.insert(kind: RecordKind.fork, key: key)
-        if cell == 0 {
+        var kept = candidates
+        if kept.isNone && list.count > 1 { kept = store(list) }
+        drop(cell)
+        let new = shard.table.insert(kind: RecordKind.fork, key: branch.key(keys: keys, cancel: false))
+        if new == 0 {
             shard.stored.free(request)
             state.counters.add(.refusedFull, me)
-            report(503, of: mail)
+            fail(order, 503, kept, 0)
             return
         }
-        var record = fork(cell)
-        record.server = mail.transaction
-        record.fork = mail.fork
-        record.attempt = mail.attempt
-        record.breadth = UInt8(truncatingIfNeeded: mail.flags)
+        var record = fork(new)
+        record.take(order)
+        record.attempt = attempt
         record.request = request
-        record.endpoint = Endpoint(.udp, target.peer, listener: target.listener)
-        record.method = index.method.rawValue
+        record.candidates = kept
+        record.isNamed = !placed.name.isEmpty || !kept.isNone
+        record.endpoint = Endpoint(candidate.transport, candidate.address, listener: UInt16(listener))
+        record.method = message.method.rawValue
+        let reliable = record.endpoint.isReliable
         if record.isInvite {
-            _ = record.invite.start(now: now, values: values, reliable: false)
+            _ = record.invite.start(now: now, values: values, reliable: reliable)
             record.timer.start(now: now, values: values)
         } else {
-            _ = record.nonInvite.start(now: now, values: values, reliable: false)
+            _ = record.nonInvite.start(now: now, values: values, reliable: reliable)
         }
+        if Int(attempt) + 1 < list.count { record.patienceEnd = now + settings.candidateTimeout }
         state.counters.add(.forksStarted, me)
-        transmit(request, to: Endpoint(.udp, target.peer, listener: target.listener))
-        store(record, cell)
-        shard.wheel.schedule(cell, due: record.deadline)
+        transmit(record)
+        store(record, new)
+        shard.wheel.schedule(new, due: record.deadline)
+    }
+
+    private func listener(for candidate: Candidate, _ preferred: Int) -> Int? {
+        core.identity.listener(for: candidate.address, candidate.transport, preferred: preferred)
     }
 
     /// The request as this fork sends it.
     private func write(
-        _ message: Message, _ target: ForkTarget, _ request: TargetSet.Head, uri: Span<UInt8>,
-        route: Span<UInt8>, _ branch: Branch, _ start: Mail, to writer: inout ByteWriter
+        _ message: Message, _ set: TargetSet, _ placed: PlacedTarget, in bytes: Span<UInt8>,
+        _ listener: Int, _ branch: Branch, _ breadth: UInt8, to writer: inout ByteWriter
     ) {
         var lines = line
-        let own = identity.advertised(Int(target.listener))
-        writeVia(own, branch, to: &lines)
+        core.writeVia(listener, branch, to: &lines)
         let viaEnd = lines.count
-        if target.flags.contains(.recordRoute) {
-            let mark = RouteMark.of(message.callID, keys: keys)
-            writeRecordRoute(own, mark, to: &lines)
-            // Between IPv4 and IPv6 each side needs a way to us of its own (RFC 5658 §3).
-            let inner = identity.advertised(Int(request.source.listener))
-            if inner.family != own.family { writeRecordRoute(inner, mark, to: &lines) }
+        if placed.target.flags.contains(.recordRoute) {
+            core.writeRecordRoutes(
+                message.callID, leaving: listener, arriving: Int(set.head.source.listener), to: &lines)
         }
         let written = lines.written
-        writeForwarded(
-            message, target, source: request.source.peer, uri: uri, route: route,
+        core.writeForwarded(
+            message, placed, in: bytes, source: set.head.source.peer,
             via: written.extracting(0..<viaEnd),
-            recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(start.flags), to: &writer)
+            recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(breadth),
+            isForStream: core.identity.transport(listener).isReliable, to: &writer)
     }
 
-    private func writeRecordRoute(_ own: SocketAddress, _ mark: UInt64, to lines: inout ByteWriter) {
-        lines.append("Record-Route: <sip:")
-        own.write(to: &lines)
-        lines.append(";lr;sf=")
-        lines.append(hexadecimal: mark, digits: 16)
-        lines.append(">\r\n")
-    }
+    // MARK: candidates
 
-    func writeVia(_ own: SocketAddress, _ branch: Branch, to lines: inout ByteWriter) {
-        lines.append("Via: SIP/2.0/UDP ")
-        own.write(to: &lines)
-        lines.append(";branch=")
-        branch.write(to: &lines)
-        lines.append("\r\n")
-    }
-
-    /// Tells the server transaction that the fork ended without a final response. `mail.second` is the last
-    /// status heard.
-    private mutating func report(_ status: UInt16, of mail: Mail) {
-        var done = Mail(.forkDone)
-        done.transaction = mail.transaction
-        done.fork = mail.fork
-        done.status = status
-        done.flags = mail.flags
-        done.second = mail.second
-        send(done, to: .worker(mail.transaction.worker))
-    }
-
-    private mutating func report(_ status: UInt16, of record: ForkRecord) {
-        if record.server.isNone { return }
-        var mail = Mail(.forkDone)
-        mail.transaction = record.server
-        mail.fork = record.fork
-        mail.flags = UInt16(record.breadth)
-        mail.second = UInt64(record.status)
-        report(status, of: mail)
-    }
-
-    // MARK: responses
-
-    /// A response whose branch is ours (RFC 3261 §17.1.3).
-    mutating func receiveResponse(_ mail: Mail) {
-        guard state.slots.isHeld(mail.slot, by: me) else { return }
-        let message = message(in: mail.slot)
-        if mail.transaction.isNone {
-            forwardStatelessResponse(message, mail.slot)
-            return
+    private func candidateList(_ reference: StoredReference) -> CandidateList {
+        let place = shard.stored.locate(reference)
+        var list = CandidateList()
+        for offset in stride(from: 0, to: place.count, by: Candidate.bytes) {
+            list.append(memory.load(place.offset + offset))
         }
-        let isCancel = message.index.cseqMethod == .cancel
-        let key = Branch(mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys)
-            .key(keys: keys, cancel: isCancel)
-        let cell = shard.table.find(kind: isCancel ? RecordKind.cancel : RecordKind.fork, key: key)
+        return list
+    }
+
+    /// None where there is no room: then the first candidate is the only one.
+    private func store(_ list: CandidateList) -> StoredReference {
+        guard let room = shard.stored.reserve(list.count * Candidate.bytes) else { return .none }
+        for index in 0..<list.count { memory.store(list[index], at: room.offset + index * Candidate.bytes) }
+        return shard.stored.seal(room, length: list.count * Candidate.bytes)
+    }
+
+    func isDead(_ candidate: Candidate) -> Bool {
+        state.deadPeers.isDead(candidate.transport, candidate.address, now: now)
+    }
+
+    /// Goes on with the next candidate; false where there is none, or the fork was cancelled.
+    mutating func tryNext(after record: inout ForkRecord) -> Bool {
+        if record.isNamed && settings.candidateDeadTime > 0 {
+            state.deadPeers.markDead(
+                record.endpoint.transport, record.endpoint.peer, until: now + settings.candidateDeadTime)
+        }
+        guard !record.isAbandoned, !record.timer.isCancelled, !record.candidates.isNone,
+            Int(record.attempt) + 1 < shard.stored.locate(record.candidates).count / Candidate.bytes
+        else { return false }
+        let candidates = record.candidates
+        record.candidates = .none
+        record.isAbandoned = true
+        state.counters.add(.candidatesFailed, me)
+        launch(ForkOrder(record), attempt: record.attempt + 1, candidates: candidates, into: 0)
+        return true
+    }
+
+    // MARK: names
+
+    /// Asks the resolver; the fork waits in its record.
+    private mutating func resolve(
+        _ order: ForkOrder, _ kind: DNSQuestion.Kind, _ name: Span<UInt8>, _ waiting: UInt32
+    ) {
+        var cell = waiting
         if cell == 0 {
-            // RFC 6026 §7.2: a stray response is not forwarded.
-            state.counters.add(.strayResponses, me)
-            return
-        }
-        var record = fork(cell)
-        // §16.7 step 3: without a Via below ours it is for nobody behind us. Our own CANCEL has no other.
-        guard isCancel || isForSomeone(message) && message.index.cseqMethod.rawValue == record.method else {
-            state.counters.add(.badResponses, me)
-            return
-        }
-        let effects =
-            record.isInvite
-            ? record.invite.receive(status: message.status, now: now, values: values, reliable: false)
-            : record.nonInvite.receive(status: message.status, now: now, values: values, reliable: false)
-        record.status = message.status
-        if effects.contains(.sendAck) { acknowledge(record, message) }
-        if record.isInvite {
-            if message.status < 200 {
-                let wanted = record.timer.provisional(status: message.status, now: now, values: values)
-                if wanted == .sendCancel { sendCancel(record) }
-            } else {
-                record.timer.final()
+            let branch = Branch(order.server, fork: order.fork, attempt: 0, keys: keys)
+            cell = shard.table.insert(kind: RecordKind.fork, key: branch.key(keys: keys, cancel: false))
+            guard cell != 0, let question = storeQuestion(kind, name) else {
+                if cell != 0 { shard.table.remove(cell) }
+                state.counters.add(.refusedFull, me)
+                fail(order, 503, .none, 0)
+                return
             }
+            var record = fork(cell)
+            record.take(order)
+            record.request = question
+            record.resolvingEnd = now + settings.resolvingTime
+            store(record, cell)
         }
-        if effects.contains(.passResponse) && message.status == 487 && record.isTimedOut {
-            report(408, of: record)
-        } else if effects.contains(.passResponse) && message.status != 100 && !isCancel {
-            var pass = Mail(.forkResponse)
-            pass.transaction = record.server
-            pass.fork = record.fork
-            pass.status = message.status
-            pass.flags = UInt16(record.breadth)
-            pass.slot = mail.slot
-            send(pass, to: .worker(record.server.worker))
-        }
-        conclude(effects, &record, cell)
-    }
-
-    /// True where a Via below ours says who a response is for, and it is no broadcast (RFC 4475 §3.3.10).
-    private func isForSomeone(_ message: Message) -> Bool {
-        guard message.index.topVia.rest != 0 || message.index.first(.via).count > 1 else { return false }
-        guard let next = message.secondVia(),
-            let address = SocketAddress(host: message.bytes.slice(next.host), port: 5060)
-        else { return true }
-        return !address.isForMany
-    }
-
-    /// §17.1.1.3: the ACK to a failure is this hop's business.
-    private mutating func acknowledge(_ record: ForkRecord, _ response: Message) {
-        guard let request = storedMessage(record.request) else { return }
-        let offset = turn.scratchOffset()
-        var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        AckRequest.write(forwarded: request, response: response, to: &writer)
-        if writer.overflowed { return }
-        turn.keepScratch(writer.count)
-        transmit(
-            OutboxEntry(offset: offset, count: writer.count, to: record.endpoint))
-    }
-
-    /// Forgets, stores, sets the timer, or frees the record.
-    private mutating func conclude(_ effects: Effects, _ record: inout ForkRecord, _ cell: UInt32) {
-        if effects.contains(.forgetRequest) || effects.contains(.terminated) {
-            shard.stored.free(record.request)
-            record.request = .none
-        }
-        store(record, cell)
-        if effects.contains(.terminated) {
-            shard.wheel.cancel(cell)
-            shard.table.remove(cell)
-        } else {
-            shard.wheel.schedule(cell, due: record.deadline)
-        }
-    }
-
-    // MARK: cancel
-
-    mutating func cancelFork(_ mail: Mail) {
-        let branch = Branch(mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys)
-        let cell = shard.table.find(kind: RecordKind.fork, key: branch.key(keys: keys, cancel: false))
-        if cell == 0 { return }
         var record = fork(cell)
-        if !record.isInvite { return }
-        if record.timer.cancel(now: now, values: values) == .sendCancel { sendCancel(record) }
+        record.patienceEnd = now + WorkerProcess.askingInterval
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)
+        var mail = Mail(.resolve)
+        mail.transaction = order.server
+        mail.fork = order.fork
+        mail.first = record.request
+        send(mail, to: .resolver)
     }
 
-    /// §9.1: the CANCEL has its own client transaction, under the branch of the INVITE.
-    private mutating func sendCancel(_ invite: ForkRecord) {
-        let branch = Branch(invite.server, fork: invite.fork, attempt: invite.attempt, keys: keys)
-        let key = branch.key(keys: keys, cancel: true)
-        guard shard.table.find(kind: RecordKind.cancel, key: key) == 0,
-            let request = storedMessage(invite.request),
-            let room = shard.stored.reserve(request.bytes.count + 256)
-        else { return }
+    func storeQuestion(_ kind: DNSQuestion.Kind, _ name: Span<UInt8>) -> StoredReference? {
+        guard let room = shard.stored.reserve(1 + name.count) else { return nil }
         var writer = memory.writer(room.offset, capacity: room.capacity)
-        CancelRequest.write(forwarded: request, to: &writer)
-        let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-        let cell = writer.overflowed ? 0 : shard.table.insert(kind: RecordKind.cancel, key: key)
-        if cell == 0 {
-            // Timer C + 64·T1 end the fork all the same.
-            shard.stored.free(reference)
-            return
-        }
-        var record = fork(cell)
-        record.request = reference
-        record.endpoint = invite.endpoint
-        record.fork = invite.fork
-        record.method = Method.cancel.rawValue
-        _ = record.nonInvite.start(now: now, values: values, reliable: false)
-        state.counters.add(.forksCancelled, me)
-        transmit(reference, to: record.endpoint)
-        store(record, cell)
-        shard.wheel.schedule(cell, due: record.deadline)
+        writer.append(kind.rawValue)
+        writer.append(name)
+        return shard.stored.seal(room, length: writer.count)
     }
 
-    // MARK: timers
+    /// The cache knows now what a fork has asked.
+    mutating func takeResolved(_ mail: Mail) {
+        if mail.third == WorkerProcess.waitingMark {
+            resolveWaiting(mail)
+            return
+        }
+        let cell = find(mail.transaction, fork: mail.fork)
+        guard cell != 0, fork(cell).isResolving else { return }
+        launch(ForkOrder(fork(cell)), attempt: 0, candidates: .none, into: cell)
+    }
 
-    mutating func expireFork(_ cell: UInt32) {
-        var record = fork(cell)
-        var effects: Effects = []
-        let machine = record.isInvite ? record.invite.timers.next : record.nonInvite.timers.next
-        if machine != 0 && machine <= now {
-            effects =
-                record.isInvite
-                ? record.invite.timeout(now: now, values: values, reliable: false)
-                : record.nonInvite.timeout(now: now, values: values, reliable: false)
-            if effects.contains(.retransmitRequest) && !record.request.isNone {
-                state.counters.add(.retransmissionsSent, me)
-                transmit(record.request, to: record.endpoint)
-            }
-            if effects.contains(.reportTimeout) {
-                record.timer.final()
-                report(408, of: record)
-            }
+    /// The resolver has not answered yet: it is asked again, or given up.
+    mutating func expireResolving(_ cell: UInt32) {
+        let record = fork(cell)
+        if record.resolvingEnd > now {
+            launch(ForkOrder(record), attempt: 0, candidates: .none, into: cell)
+        } else {
+            fail(ForkOrder(record), 500, .none, cell)
         }
-        if record.isInvite && !effects.contains(.terminated) {
-            switch record.timer.timeout(now: now, values: values) {
-            case .none: break
-            case .sendCancel:
-                record.isTimedOut = true
-                sendCancel(record)
-            case .giveUp:
-                effects.formUnion(record.invite.abandon(now: now, values: values, reliable: false))
-                report(408, of: record)
-            }
-        }
-        conclude(effects, &record, cell)
+    }
+
+    // MARK: ends
+
+    /// Removes the record of a fork that has waited for the resolver; 0 is none.
+    func drop(_ cell: UInt32) {
+        if cell == 0 { return }
+        shard.stored.free(fork(cell).request)
+        shard.wheel.cancel(cell)
+        shard.table.remove(cell)
+    }
+
+    /// The fork cannot be sent: the server transaction hears of it.
+    private mutating func fail(
+        _ order: ForkOrder, _ status: UInt16, _ candidates: StoredReference, _ cell: UInt32
+    ) {
+        shard.stored.free(candidates)
+        drop(cell)
+        report(status, lastHeard: 0, of: order)
+    }
+
+    /// Tells the server transaction that the fork ended without a final response: 408, 500 (its next hop cannot
+    /// be resolved), 503 or 513.
+    mutating func report(_ status: UInt16, lastHeard: UInt16, of order: ForkOrder) {
+        var done = Mail(.forkDone)
+        done.transaction = order.server
+        done.fork = order.fork
+        done.status = status
+        done.flags = UInt16(order.breadth)
+        done.second = UInt64(lastHeard)
+        send(done, to: .worker(order.server.worker))
     }
 }

@@ -24,7 +24,7 @@ extension WorkerProcess {
         let uri = request.requestURI
         text.append(uri.extracting(0..<min(uri.count, 200)))
         entry.add(.message, text.written)
-        describe(&entry, request, record.endpoint.peer)
+        describe(&entry, request, record.endpoint)
         entry.add(.status, number: Int(status))
         log.commit(entry)
     }
@@ -45,19 +45,19 @@ extension WorkerProcess {
         }
         malformedLimit.reset()
         entry.add(.message, text.written)
-        describe(&entry, message, source.peer)
+        describe(&entry, message, source.endpoint)
         log.commit(entry)
     }
 
     /// A table is full: once a second, the rest is counted (`refusedFull`). `what` names the table's key.
-    mutating func logFull(_ message: Message, _ peer: SocketAddress, _ what: StaticString) {
+    mutating func logFull(_ message: Message, _ endpoint: Endpoint, _ what: StaticString) {
         guard log.isWanted(.warning), fullLimit.allows(now: now) else { return }
         var entry = log.begin(.limitReached, .warning)
         var text = line
         text.append("no room for another ")
         text.append(what)
         text.append(": 503 to ")
-        peer.write(to: &text)
+        endpoint.peer.write(to: &text)
         if fullLimit.suppressed > 0 {
             text.append(" (and to ")
             text.append(decimal: fullLimit.suppressed)
@@ -65,7 +65,7 @@ extension WorkerProcess {
         }
         fullLimit.reset()
         entry.add(.message, text.written)
-        describe(&entry, message, peer)
+        describe(&entry, message, endpoint)
         entry.add(.status, number: 503)
         log.commit(entry)
     }
@@ -77,7 +77,7 @@ extension WorkerProcess {
         var entry = log.begin(seconds == nil ? .hopAnswers : .hopFailed, priority)
         var text = line
         text.append("next hop ")
-        text.append(routes.uri(route, hop))
+        text.append(core.routes.uri(route, hop))
         text.append(" of route ")
         text.append(decimal: route + 1)
         text.append(" ")
@@ -91,15 +91,16 @@ extension WorkerProcess {
         log.commit(entry)
     }
 
-    private func describe(_ entry: inout LogEntry, _ message: Message, _ peer: SocketAddress) {
+    private func describe(_ entry: inout LogEntry, _ message: Message, _ endpoint: Endpoint) {
         entry.add(.callID, message.callID)
         entry.add(.method, message.methodToken)
         entry.add(.from, message.value(.from))
         entry.add(.to, message.value(.to))
         entry.add(.branch, message.branch)
         var text = line
-        text.append("udp:")
-        peer.write(to: &text)
+        text.append(endpoint.transport.name)
+        text.append(":")
+        endpoint.peer.write(to: &text)
         entry.add(.peer, text.written)
     }
 }

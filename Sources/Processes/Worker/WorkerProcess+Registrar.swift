@@ -17,7 +17,8 @@ extension WorkerProcess {
         // §10.3 step 5: the address of record must be of a domain that is ours. One that is no SIP URI is of
         // none: the locator refuses that with 400.
         if let to = NameAddress.parse(message.bytes, message.index.first(.to).value),
-            let uri = SIPURI.parse(message.bytes, to.uri), uri.isSIP, !identity.isOurs(uri, message.bytes)
+            let uri = SIPURI.parse(message.bytes, to.uri), uri.isSIP,
+            !core.identity.isOurs(uri, message.bytes)
         {
             respondLocally(cell, message, status: 404)
             return
@@ -57,7 +58,7 @@ extension WorkerProcess {
             header.append("\r\n")
         case 503:
             state.counters.add(.refusedFull, me)
-            logFull(request, server(cell).endpoint.peer, "binding (max-bindings)")
+            logFull(request, server(cell).endpoint, "binding (max-bindings)")
             header.append("Retry-After: 5\r\n")
         default: break
         }

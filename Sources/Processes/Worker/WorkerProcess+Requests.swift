@@ -109,8 +109,8 @@ extension WorkerProcess {
         var record: ServerRecord = memory.load(shard.table.offset(cell))
         let effects =
             record.isInvite
-            ? record.invite.receiveRequest(now: now, values: values, reliable: false)
-            : record.nonInvite.receiveRequest(now: now, values: values, reliable: false)
+            ? record.invite.receiveRequest(now: now, values: values, reliable: record.endpoint.isReliable)
+            : record.nonInvite.receiveRequest(now: now, values: values, reliable: record.endpoint.isReliable)
         apply(effects, &record, cell)
         finish(record, cell)
     }
@@ -120,7 +120,8 @@ extension WorkerProcess {
     private mutating func receiveAck(_ message: Message, _ source: RequestSource, server: UInt32) {
         if server != 0 && acknowledges(message, server) {
             var record: ServerRecord = memory.load(shard.table.offset(server))
-            let effects = record.invite.receiveAck(now: now, values: values, reliable: false)
+            let effects = record.invite.receiveAck(
+                now: now, values: values, reliable: record.endpoint.isReliable)
             apply(effects, &record, server)
             finish(record, server)
             if !effects.contains(.passAck) { return }
@@ -172,9 +173,9 @@ extension WorkerProcess {
     private mutating func begin(
         _ message: Message, _ source: RequestSource, key: UInt64, mergedKey: UInt64?
     ) {
-        var request = RoutedRequest(message, source, identity, keys)
-        let match = route(of: message, request)
-        let isForUs = match == nil && isForUs(message, request.routing)
+        var request = RoutedRequest(message, source, core.identity, keys)
+        let match = core.route(of: message, request)
+        let isForUs = match == nil && core.isForUs(message, request.routing)
         var tableKey = key
         // §8.2.2.2: what is in a dialog is nobody's copy.
         if let mergedKey, isForUs, message.toTag.isEmpty {
@@ -208,20 +209,11 @@ extension WorkerProcess {
         case .ours: respondLocally(cell, message, status: 404)
         case .lookUp: if !isLooping(cell, message, &request) { lookUp(cell, message, request) }
         case .forward:
-            if !mayPass(message, request) {
+            if !core.mayPass(message, request) {
                 respondLocally(cell, message, status: 403, reason: "Relaying not allowed")
             } else if !isLooping(cell, message, &request) {
                 forward(cell, message, request)
             }
-        }
-    }
-
-    /// Requests that the proxy itself answers as the server: REGISTER for the registrar, OPTIONS (§11).
-    private func isForUs(_ message: Message, _ routing: RequestRouting) -> Bool {
-        switch routing.decision {
-        case .ours: message.method == .register || message.method == .options
-        case .lookUp: message.method == .register
-        case .refuse, .forward: false
         }
     }
 
@@ -234,12 +226,6 @@ extension WorkerProcess {
         state.counters.add(.loopsDetected, me)
         respondLocally(cell, message, status: 482)
         return true
-    }
-
-    /// No open relay: to others' domains only for `access.relay-from`, and within dialogs that we
-    /// record-routed.
-    func mayPass(_ message: Message, _ request: RoutedRequest) -> Bool {
-        identity.mayRelay(request.origin) || RouteMark.isGenuine(message, request.routing, keys: keys)
     }
 
     /// Makes and starts the server transaction; nil where there is no room, and the caller got 503.
@@ -258,7 +244,7 @@ extension WorkerProcess {
         if cell == 0 {
             shard.stored.free(request)
             state.counters.add(.refusedFull, me)
-            logFull(message, source.peer, "transaction (max-transactions)")
+            logFull(message, source.endpoint, "transaction (max-transactions)")
             answerStateless(message, source, status: 503, retryAfter: true)
             return nil
         }
@@ -270,8 +256,8 @@ extension WorkerProcess {
         record.createdAt = now
         let effects =
             record.isInvite
-            ? record.invite.start(now: now, values: values, reliable: false)
-            : record.nonInvite.start(now: now, values: values, reliable: false)
+            ? record.invite.start(now: now, values: values, reliable: record.endpoint.isReliable)
+            : record.nonInvite.start(now: now, values: values, reliable: record.endpoint.isReliable)
         precondition(effects.contains(.passRequest))
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)

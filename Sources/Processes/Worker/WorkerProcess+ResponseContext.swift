@@ -55,7 +55,8 @@ extension WorkerProcess {
         goOn(&record, cell, after: end)
     }
 
-    /// A fork ended without a response: 408 for a timeout, 503 for a transport error (§16.9).
+    /// A fork ended without a response: 408 for a timeout, 503 for a transport error (§16.9), 500 for a name that
+    /// leads nowhere.
     mutating func takeForkDone(_ mail: Mail) {
         guard let cell = serverCell(mail) else { return }
         var record = server(cell)
@@ -112,9 +113,9 @@ extension WorkerProcess {
         }
         shard.stored.free(record.best)
         record.best = .none
-        guard let room = shard.stored.reserve(message.bytes.count) else { return }
+        guard let room = shard.stored.reserve(message.bytes.count + 32) else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
-        ForwardedResponse.write(message, to: &writer)
+        ForwardedResponse.write(message, isForStream: record.endpoint.isReliable, to: &writer)
         record.best = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
     }
 
@@ -162,13 +163,17 @@ extension WorkerProcess {
             }
             // A CANCEL that every fork has swallowed without an answer is answered as the caller expects
             // (§9.2).
-            respondLocally(cell, request, status: record.cancelledUpstream && status == 408 ? 487 : status)
+            respondLocally(
+                cell, request, status: record.cancelledUpstream && status == 408 ? 487 : status,
+                reason: record.bestResponse.status == 500 ? WorkerProcess.unresolved : nil)
             return
         }
         let effects =
             record.isInvite
-            ? record.invite.respond(status: status, now: now, values: values, reliable: false)
-            : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
+            ? record.invite.respond(
+                status: status, now: now, values: values, reliable: record.endpoint.isReliable)
+            : record.nonInvite.respond(
+                status: status, now: now, values: values, reliable: record.endpoint.isReliable)
         if effects.contains(.sendResponse) {
             transmit(record.best, to: record.endpoint)
             if let request = storedMessage(record.request) { logEnd(record, request, status: status) }
@@ -188,8 +193,10 @@ extension WorkerProcess {
         let status = message.status
         let effects =
             record.isInvite
-            ? record.invite.respond(status: status, now: now, values: values, reliable: false)
-            : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
+            ? record.invite.respond(
+                status: status, now: now, values: values, reliable: record.endpoint.isReliable)
+            : record.nonInvite.respond(
+                status: status, now: now, values: values, reliable: record.endpoint.isReliable)
         guard effects.contains(.sendResponse) else {
             apply(effects, &record, cell)
             return
@@ -200,17 +207,10 @@ extension WorkerProcess {
         }
         if effects.contains(.forgetResponse) {
             // Not kept, so it leaves straight from its slot, in two parts.
-            let cut = ForwardedResponse.cut(message)
-            let base = state.slots.bytesOffset(slot.index)
-            let start = Int(message.index.start)
-            var entry = OutboxEntry(
-                offset: base + start, count: cut.from - start, to: record.endpoint)
-            entry.second = UInt64(base + cut.to)
-            entry.secondCount = UInt32(Int(message.index.end) - cut.to)
-            transmit(entry)
-        } else if let room = shard.stored.reserve(message.bytes.count) {
+            transmitCut(message, slot, to: record.endpoint)
+        } else if let room = shard.stored.reserve(message.bytes.count + 32) {
             var writer = memory.writer(room.offset, capacity: room.capacity)
-            ForwardedResponse.write(message, to: &writer)
+            ForwardedResponse.write(message, isForStream: record.endpoint.isReliable, to: &writer)
             let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
             transmit(reference, to: record.endpoint)
             shard.stored.free(record.response)

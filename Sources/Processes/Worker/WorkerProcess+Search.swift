@@ -11,12 +11,6 @@ import Syntax
 ///
 /// A fork takes its part of the request's Max-Breadth along, and gives it back when it ends.
 extension WorkerProcess {
-    /// What the forks of a request that run at once may come to: Max-Breadth, or our own limit.
-    func breadth(of request: RoutedRequest) -> Int {
-        let limit = settings.maxBreadth
-        return request.routing.breadth < 0 ? limit : min(request.routing.breadth, limit)
-    }
-
     /// Begins the search; the targets are stored and new.
     mutating func startSearch(
         _ cell: UInt32, _ message: Message, _ request: RoutedRequest, targets: StoredReference, count: Int,
@@ -24,13 +18,13 @@ extension WorkerProcess {
     ) {
         // Users whose contacts are users of ours again: each pass multiplies, and Max-Breadth counts only what
         // runs at once.
-        if count > 1 && request.passes >= settings.maxPasses {
+        if count > 1 && request.passes >= core.settings.maxPasses {
             shard.stored.free(targets)
             state.counters.add(.loopsDetected, me)
             respondLocally(cell, message, status: 482)
             return
         }
-        let breadth = breadth(of: request)
+        let breadth = core.breadth(of: request)
         // RFC 5393 §5.3.3: whoever may not fork as he must says so.
         if breadth == 0 || search == .parallel && count > breadth {
             shard.stored.free(targets)
@@ -158,7 +152,7 @@ extension WorkerProcess {
             let first = TargetSet(shard.stored.bytes(record.targets))
         else { return false }
         let source = RequestSource(message, first.head.source)
-        let request = RoutedRequest(message, source, identity, keys)
+        let request = RoutedRequest(message, source, core.identity, keys)
         // §16.5: the targets of a URI that is not ours are not ours to choose.
         guard request.routing.decision == .lookUp else { return false }
         let known = Int(record.forkCount)
@@ -167,8 +161,8 @@ extension WorkerProcess {
             let reserved = shard.stored.reserve(TargetSet.headBytes + contactsBytes(redirect, atMost: room))
         else { return false }
         var draft = TargetSetDraft(
-            memory, reserved, source: source.endpoint, behind: record.targets,
-            firstFork: known)
+            memory.writer(reserved.offset, capacity: reserved.capacity), source: source.endpoint,
+            behind: record.targets, firstFork: known)
         var contacts = redirect.values(.contact)
         for _ in 0..<room {
             guard let value = contacts.next() else { break }
@@ -181,9 +175,9 @@ extension WorkerProcess {
             if let parameter = address.parameter(named: "q", redirect.bytes) {
                 q = qThousandths(redirect.bytes, parameter.value) ?? 1000
             }
-            add(contact: contact, path: Span(), q: UInt16(q), message, request, to: &draft)
+            core.add(contact: contact, path: Span(), q: UInt16(q), message, request, to: &draft)
         }
-        let targets = draft.seal(in: shard.stored)
+        let targets = seal(draft, in: reserved)
         if draft.count == 0 {
             shard.stored.free(targets)
             return false
@@ -198,7 +192,7 @@ extension WorkerProcess {
         var bytes = 0
         for _ in 0..<limit {
             guard let value = contacts.next() else { break }
-            bytes += contactBytes(redirect.bytes.slice(value.range), Span())
+            bytes += core.contactBytes(redirect.bytes.slice(value.range), Span())
         }
         return bytes
     }
@@ -207,7 +201,7 @@ extension WorkerProcess {
     private func isTried(_ contact: Span<UInt8>, _ record: ServerRecord) -> Bool {
         for fork in 0..<record.forkCount {
             let bytes = shard.stored.bytes(targetSet(of: fork, record))
-            if let (_, uri, _) = TargetSet(bytes)?.target(fork), SIPURI.equal(bytes.extracting(uri), contact)
+            if let known = TargetSet(bytes)?.target(fork), SIPURI.equal(bytes.extracting(known.uri), contact)
             {
                 return true
             }
@@ -229,6 +223,7 @@ enum ForkEnd {
 
     /// What `forkDone` mail tells.
     init(done mail: Mail) {
-        self = mail.status == 503 ? .unreachable : mail.second == 0 ? .silence : .timeout
+        self =
+            mail.status == 503 || mail.status == 500 ? .unreachable : mail.second == 0 ? .silence : .timeout
     }
 }

@@ -123,8 +123,10 @@ extension WorkerProcess {
         var record = server(cell)
         let effects =
             record.isInvite
-            ? record.invite.respond(status: status, now: now, values: values, reliable: false)
-            : record.nonInvite.respond(status: status, now: now, values: values, reliable: false)
+            ? record.invite.respond(
+                status: status, now: now, values: values, reliable: record.endpoint.isReliable)
+            : record.nonInvite.respond(
+                status: status, now: now, values: values, reliable: record.endpoint.isReliable)
         if effects.contains(.sendResponse),
             let room = shard.stored.reserve(answerBytes(request) + header.count)
         {
@@ -170,8 +172,8 @@ extension WorkerProcess {
             if next == 0 || next > now { break }
             let effects =
                 record.isInvite
-                ? record.invite.timeout(now: now, values: values, reliable: false)
-                : record.nonInvite.timeout(now: now, values: values, reliable: false)
+                ? record.invite.timeout(now: now, values: values, reliable: record.endpoint.isReliable)
+                : record.nonInvite.timeout(now: now, values: values, reliable: record.endpoint.isReliable)
             apply(effects, &record, cell)
         }
         finish(record, cell)

@@ -6,69 +6,198 @@ import Syntax
 /// What is forwarded without a transaction (RFC 3261 §16.11): an ACK to a 2xx, a CANCEL that matches nothing.
 extension WorkerProcess {
     mutating func forwardStateless(_ message: Message, _ source: RequestSource) {
-        var request = RoutedRequest(message, source, identity, keys)
-        var isSent = false
+        let outcome = tryStateless(message, source)
+        // A CANCEL for nothing that is known here or can be passed on is answered 481; an ACK never is.
+        switch outcome {
+        case .sent: break
+        case .wait(let name, let target):
+            if !park(message, source, name: name, target), message.method == .cancel {
+                answerStateless(message, source, status: 481)
+            }
+        case .looping: if message.method == .cancel { answerStateless(message, source, status: 482) }
+        case .nowhere: if message.method == .cancel { answerStateless(message, source, status: 481) }
+        }
+    }
+
+    private enum Outcome {
+        case sent, nowhere, looping
+        /// The resolver has to be asked for the name, whose place is in the scratch.
+        case wait(name: ScratchText, DNSQuestion.Kind)
+    }
+
+    /// A text in the turn's scratch.
+    private struct ScratchText {
+        let offset: Int
+        let count: Int
+    }
+
+    private mutating func tryStateless(_ message: Message, _ source: RequestSource) -> Outcome {
+        var request = RoutedRequest(message, source, core.identity, keys)
         // §16.3 step 4, also here: what comes round again would do so until its hops are used up.
         request.loopMark = LoopCheck.mark(message, keys: keys)
         if LoopCheck.isLoop(message, mark: request.loopMark) {
             state.counters.add(.loopsDetected, me)
-            if message.method == .cancel { answerStateless(message, source, status: 482) }
-            return
+            return .looping
         }
+        let offset = turn.scratchOffset()
+        let place = memory.writer(offset, capacity: turn.scratchRoom)
         switch request.routing.decision {
         case .forward:
-            if mayPass(message, request), case .stored(let targets) = ownTarget(message, request) {
-                isSent = emitStateless(message, request, targets)
-            }
-        case .lookUp: isSent = forwardToContact(message, request)
-        case .refuse, .ours: break
+            guard core.mayPass(message, request) else { return .nowhere }
+            var draft = TargetSetDraft(place, source: source.endpoint)
+            guard core.addOwnTarget(message, request, to: &draft) else { return .nowhere }
+            return emit(message, request, draft.written, at: offset)
+        case .lookUp: return emitToContact(message, request, place, at: offset)
+        case .refuse, .ours: return .nowhere
         }
-        // A CANCEL for nothing that is known here or can be passed on is answered 481; an ACK never is.
-        if !isSent && message.method == .cancel { answerStateless(message, source, status: 481) }
     }
 
     /// To the newest binding that can be reached: an ACK or CANCEL whose sender has dropped our Record-Route.
-    private mutating func forwardToContact(_ message: Message, _ request: RoutedRequest) -> Bool {
+    private mutating func emitToContact(
+        _ message: Message, _ request: RoutedRequest, _ place: ByteWriter, at offset: Int
+    ) -> Outcome {
         let time = Clock.epochSeconds()
-        guard let set = bindings(message, request.routing, now: time) else { return false }
+        guard let set = core.bindings(message, request.routing, now: time) else { return .nowhere }
         for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
             let binding = set[index]
-            let needed = TargetSet.headBytes + contactBytes(binding.uri, binding.path)
-            guard let room = shard.stored.reserve(needed) else { return false }
-            var draft = TargetSetDraft(
-                memory, room, source: request.source.endpoint)
-            add(contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
-            if emitStateless(message, request, draft.seal(in: shard.stored)) { return true }
+            var draft = TargetSetDraft(place, source: request.source.endpoint)
+            core.add(
+                contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
+            let outcome = emit(message, request, draft.written, at: offset)
+            if case .nowhere = outcome { continue }
+            return outcome
         }
-        return false
+        return .nowhere
     }
 
-    /// Sends to the one target of a set, and frees the set. False where it has none.
-    private mutating func emitStateless(
-        _ message: Message, _ request: RoutedRequest, _ targets: StoredReference
-    ) -> Bool {
-        defer { shard.stored.free(targets) }
-        let bytes = shard.stored.bytes(targets)
-        guard let (target, uri, route) = TargetSet(bytes)?.target(0) else { return false }
+    /// Sends to the one target of the set that lies in the scratch.
+    private mutating func emit(
+        _ message: Message, _ request: RoutedRequest, _ set: Span<UInt8>, at setOffset: Int
+    ) -> Outcome {
+        guard let placed = TargetSet(set)?.target(0) else { return .nowhere }
         let branch = Branch(
             statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber,
             loopMark: request.loopMark, keys: keys)
-        var lines = line
-        writeVia(identity.advertised(Int(target.listener)), branch, to: &lines)
+        turn.keepScratch(set.count)
+        let candidate: Candidate
+        if placed.name.isEmpty {
+            candidate = Candidate(placed.target.peer, placed.target.transport)
+        } else {
+            let name = ScratchText(offset: setOffset + placed.name.lowerBound, count: placed.name.count)
+            guard
+                let answer = state.dns.find(
+                    placed.target.question, host: memory.bytes(name.offset, count: name.count), now: now)
+            else { return .wait(name: name, placed.target.question) }
+            let found = core.candidates(answer, for: placed.target, seed: branch.check) {
+                isDead($0)
+            }
+            guard found.count > 0 else { return .nowhere }
+            candidate = found[0]
+        }
+        guard
+            let listener = core.identity.listener(
+                for: candidate.address, candidate.transport, preferred: Int(request.source.endpoint.listener))
+        else { return .nowhere }
+        var lines = core.line
+        core.writeVia(listener, branch, to: &lines)
         let offset = turn.scratchOffset()
         var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        writeForwarded(
-            message, target, source: request.source.peer, uri: bytes.extracting(uri),
-            route: bytes.extracting(route), via: lines.written, recordRoute: Span(),
-            breadth: breadth(of: request), to: &writer)
-        if writer.overflowed { return false }
+        core.writeForwarded(
+            message, placed, in: set, source: request.source.peer, via: lines.written, recordRoute: Span(),
+            breadth: core.breadth(of: request), isForStream: candidate.transport.isReliable, to: &writer)
+        if writer.overflowed { return .nowhere }
         turn.keepScratch(writer.count)
         transmit(
             OutboxEntry(
                 offset: offset, count: writer.count,
-                to: Endpoint(.udp, target.peer, listener: target.listener)))
+                to: Endpoint(candidate.transport, candidate.address, listener: UInt16(listener))))
+        return .sent
+    }
+
+    // MARK: waiting for the resolver
+
+    /// Keeps the message until the resolver has answered. False where there is no room for it.
+    private mutating func park(
+        _ message: Message, _ source: RequestSource, name: ScratchText, _ kind: DNSQuestion.Kind
+    ) -> Bool {
+        guard let question = storeQuestion(kind, memory.bytes(name.offset, count: name.count)) else {
+            return false
+        }
+        var cell: UInt32 = 0
+        let request = shard.stored.store(message.bytes.slice(message.index.whole))
+        if request != nil {
+            // The same message again, while it waits, waits as well: it is for the next hop to absorb.
+            var key = keys.tables
+            key.combine(message.branch)
+            key.combine(message.callID)
+            cell = shard.table.insert(kind: RecordKind.waiting, key: key.finalize())
+        }
+        guard cell != 0, let request else {
+            shard.stored.free(question)
+            if let request { shard.stored.free(request) }
+            state.counters.add(.refusedFull, me)
+            return false
+        }
+        var record: WaitingRecord = memory.load(shard.table.offset(cell))
+        record.request = request
+        record.question = question
+        record.endpoint = source.endpoint
+        record.end = now + settings.resolvingTime
+        ask(&record, cell)
         return true
     }
+
+    private mutating func ask(_ record: inout WaitingRecord, _ cell: UInt32) {
+        record.askAt = now + WorkerProcess.askingInterval
+        record.header = shard.table.header(cell)
+        turn.undo.write(record, at: shard.table.offset(cell))
+        shard.wheel.schedule(cell, due: record.askAt)
+        var mail = Mail(.resolve)
+        mail.transaction = TransactionReference(
+            worker: index, cell: cell, generation: record.header.generation)
+        mail.first = record.question
+        mail.third = WorkerProcess.waitingMark
+        send(mail, to: .resolver)
+    }
+
+    /// `Mail.third` of questions that a waiting message asks, and no fork.
+    static var waitingMark: UInt64 { 1 }
+
+    /// The resolver has answered a waiting message's question.
+    mutating func resolveWaiting(_ mail: Mail) {
+        let reference = mail.transaction
+        guard reference.worker == index,
+            shard.table.isCurrent(
+                reference.cell, kind: RecordKind.waiting, generation: reference.generation)
+        else { return }
+        let record: WaitingRecord = memory.load(shard.table.offset(reference.cell))
+        finishWaiting(record, reference.cell, isAnswered: true)
+    }
+
+    mutating func expireWaiting(_ cell: UInt32) {
+        var record: WaitingRecord = memory.load(shard.table.offset(cell))
+        if record.end > now {
+            ask(&record, cell)
+        } else {
+            finishWaiting(record, cell, isAnswered: false)
+        }
+    }
+
+    private mutating func finishWaiting(_ record: WaitingRecord, _ cell: UInt32, isAnswered: Bool) {
+        shard.wheel.cancel(cell)
+        shard.table.remove(cell)
+        shard.stored.free(record.question)
+        // Freed cells keep their bytes until the next turn.
+        if let message = storedMessage(record.request) {
+            let source = RequestSource(message, record.endpoint)
+            var isSent = false
+            if isAnswered, case .sent = tryStateless(message, source) { isSent = true }
+            if !isSent && message.method == .cancel { answerStateless(message, source, status: 481) }
+        }
+        shard.stored.free(record.request)
+    }
+
+    // MARK: responses
 
     /// The response to a request that was forwarded without state: by its second Via, if the check in ours
     /// is right.
@@ -81,20 +210,8 @@ extension WorkerProcess {
             state.counters.add(.strayResponses, me)
             return
         }
-        let host = next.received.isEmpty ? next.host : next.received
-        let port = next.rportValue != 0 ? next.rportValue : next.portOrDefault
-        guard let peer = SocketAddress(host: message.bytes.slice(host), port: port), !peer.isForMany,
-            let listener = identity.listener(
-                for: peer, preferred: Int(state.slots.header(slot.index).endpoint.listener))
+        guard let endpoint = core.endpoint(of: next, message, cameOn: state.slots.header(slot.index).endpoint)
         else { return }
-        let cut = ForwardedResponse.cut(message)
-        let base = state.slots.bytesOffset(slot.index)
-        let start = Int(message.index.start)
-        var entry = OutboxEntry(
-            offset: base + start, count: cut.from - start,
-            to: Endpoint(.udp, peer, listener: UInt16(listener)))
-        entry.second = UInt64(base + cut.to)
-        entry.secondCount = UInt32(Int(message.index.end) - cut.to)
-        transmit(entry)
+        transmitCut(message, slot, to: endpoint)
     }
 }

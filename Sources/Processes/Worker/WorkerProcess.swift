@@ -17,8 +17,7 @@ struct WorkerProcess: ~Copyable {
     let index: Int
     let workers: Int
     let keys: Keys
-    let identity: Identity
-    let routes: RouteTable
+    let core: ProxyCore
     let settings: WorkerSettings
     let values: TimerValues
     var turn: Turn
@@ -29,10 +28,14 @@ struct WorkerProcess: ~Copyable {
     /// one in another.
     var ownMail: [Mail] = []
     /// Where header lines are made before they are copied: Via, Record-Route, extra lines of an answer.
-    let line: ByteWriter
+    var line: ByteWriter { core.line }
     var malformedLimit = RateLimit(perSecond: 5)
     var fullLimit = RateLimit(perSecond: 1)
     private var nextOwnMail = 0
+    /// Requests that the kernel has refused to send; their forks hear of it in the next turn.
+    private var unsent: [Mail] = []
+    /// Where the next outgoing slot is looked for.
+    private var nextOutgoing = 0
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
     private let mail: MailSender
@@ -50,20 +53,16 @@ struct WorkerProcess: ~Copyable {
         workers = Int(state.sizes.workers)
         shard = state.shard(index)
         turn = Turn(memory: state.memory, at: shard.turn)
-        identity = Identity(state.configuration)
-        routes = RouteTable(state.routes)
+        core = ProxyCore(state, keys: keys)
         let snapshot = state.configuration.snapshot
         settings = WorkerSettings(snapshot)
         values = TimerValues(t1: snapshot.t1, t2: snapshot.t2, t4: snapshot.t4, c: snapshot.timerC)
         log = LogWriter(state: state, process: .worker(index), level: snapshot.logLevel)
         ownMail.reserveCapacity(4096)
-        let lineBytes = 4096
-        line = unsafe ByteWriter(
-            unsafe: UnsafeMutableRawPointer.allocate(byteCount: lineBytes, alignment: 8), capacity: lineBytes)
         let poller = try Poller()
         try poller.add(descriptors.mailbox, token: 0)
-        for peer in [.locator, .logger] + (0..<workers).map({ ProcessID.worker($0) })
-        where peer.index != index + 4 {
+        for peer in [.master, .locator, .resolver, .logger] + (0..<workers).map({ ProcessID.worker($0) })
+        where peer.index != index + 4 && descriptors.peers[peer.index] >= 0 {
             try poller.add(descriptors.peers[peer.index], token: UInt64(peer.rawValue), [])
         }
         self.descriptors = descriptors
@@ -77,7 +76,7 @@ struct WorkerProcess: ~Copyable {
         recover()
         state.processes.setReady(true, me)
         for _ in 0..<turns {
-            let wait = shard.wheel.wait(now: Clock.milliseconds())
+            let wait = unsent.isEmpty ? shard.wheel.wait(now: Clock.milliseconds()) : 0
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {
                 let ready = poller.event(event)
@@ -111,6 +110,9 @@ struct WorkerProcess: ~Copyable {
     /// All of a turn but its commit; commits before that whenever the logs fill.
     mutating func work() {
         begin()
+        for failure in unsent { takeSendFailed(failure) }
+        unsent.removeAll(keepingCapacity: true)
+        handleOwnMail()
         while let next = turn.next() {
             if turn.isFilling {
                 commit()
@@ -159,12 +161,18 @@ struct WorkerProcess: ~Copyable {
     private mutating func flush() {
         let entries = turn.entryCount
         if entries > 0 {
-            let result = sender.flush(turn, count: entries)
+            var failures = unsent
+            let result = sender.flush(turn, count: entries) { entry, _ in
+                if !entry.transaction.isNone { failures.append(WorkerProcess.failure(of: entry)) }
+            }
+            unsent = failures
             state.counters.add(.messagesSent, me, UInt64(result.sent))
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
             turn.forgetOutbox()
         }
+        flushRing(.master)
         flushRing(.locator)
+        flushRing(.resolver)
         flushRing(.logger)
         for worker in 0..<workers where worker != index { flushRing(.worker(worker)) }
         // Slots that were handed on have another owner by now, and stay.
@@ -234,7 +242,9 @@ struct WorkerProcess: ~Copyable {
         case .forkResponse: takeForkResponse(mail)
         case .forkDone: takeForkDone(mail)
         case .registered: takeRegistered(mail)
-        case .none, .register, .logged, .send, .sendFailed, .resolve, .resolved: break
+        case .sendFailed: takeSendFailed(mail)
+        case .resolved: takeResolved(mail)
+        case .none, .register, .logged, .send, .resolve: break
         }
     }
 
@@ -242,6 +252,7 @@ struct WorkerProcess: ~Copyable {
         switch shard.table.header(cell).kind {
         case RecordKind.server: expireServer(cell)
         case RecordKind.fork, RecordKind.cancel: expireFork(cell)
+        case RecordKind.waiting: expireWaiting(cell)
         default: preconditionFailure("a free record in the timer wheel")
         }
     }
@@ -254,8 +265,62 @@ struct WorkerProcess: ~Copyable {
         transmit(OutboxEntry(offset: place.offset, count: place.count, to: endpoint))
     }
 
+    /// A datagram leaves from here after the commit; what goes by a connection, the master sends.
     mutating func transmit(_ entry: OutboxEntry) {
-        if !turn.send(entry) { state.counters.add(.sendErrors, me) }
+        if entry.endpoint.isReliable ? post(entry) : turn.send(entry) { return }
+        state.counters.add(.sendErrors, me)
+        if !entry.transaction.isNone { send(WorkerProcess.failure(of: entry), to: me) }
+    }
+
+    /// Copies a message into a slot and hands it to the master. False where no slot is free.
+    private mutating func post(_ entry: OutboxEntry) -> Bool {
+        let count = Int(entry.firstCount) + Int(entry.secondCount)
+        guard count <= Slots.largeCapacity,
+            let slot = state.slots.takeOutgoing(index, from: nextOutgoing, undo: turn.undo)
+        else { return false }
+        nextOutgoing = slot.index - state.slots.outgoing(of: index).lowerBound + 1
+        let target = state.slots.bytesOffset(slot.index)
+        memory.copy(from: Int(entry.first), to: target, count: Int(entry.firstCount))
+        memory.copy(
+            from: Int(entry.second), to: target + Int(entry.firstCount), count: Int(entry.secondCount))
+        var header = SlotHeader()
+        header.length = UInt32(count)
+        header.endpoint = entry.endpoint
+        state.slots.setHeader(header, slot.index)
+        var mail = WorkerProcess.failure(of: entry)
+        mail.rawKind = Mail.Kind.send.rawValue
+        mail.slot = slot
+        if send(mail, to: .master) { return true }
+        state.slots.release(slot, by: me)
+        return false
+    }
+
+    private static func failure(of entry: OutboxEntry) -> Mail {
+        var mail = Mail(.sendFailed)
+        mail.transaction = entry.transaction
+        mail.fork = entry.fork
+        mail.attempt = entry.attempt
+        return mail
+    }
+
+    /// Sends a response from its slot, its top Via cut out; a copy where the stream wants a Content-Length.
+    mutating func transmitCut(_ message: Message, _ slot: SlotReference, to endpoint: Endpoint) {
+        if endpoint.isReliable && !message.index.has(.contentLength) {
+            let offset = turn.scratchOffset()
+            var writer = memory.writer(offset, capacity: turn.scratchRoom)
+            ForwardedResponse.write(message, isForStream: true, to: &writer)
+            if writer.overflowed { return }
+            turn.keepScratch(writer.count)
+            transmit(OutboxEntry(offset: offset, count: writer.count, to: endpoint))
+            return
+        }
+        let cut = ForwardedResponse.cut(message)
+        let base = state.slots.bytesOffset(slot.index)
+        let start = Int(message.index.start)
+        var entry = OutboxEntry(offset: base + start, count: cut.from - start, to: endpoint)
+        entry.second = UInt64(base + cut.to)
+        entry.secondCount = UInt32(Int(message.index.end) - cut.to)
+        transmit(entry)
     }
 
     /// The bytes and index of a message in a slot.
@@ -267,28 +332,30 @@ struct WorkerProcess: ~Copyable {
 
 /// What a worker needs of the configuration, without the snapshot's bulk.
 struct WorkerSettings: BitwiseCopyable {
-    let recordRoute: Bool
     let registrarEnabled: Bool
-    let maxBreadth: Int
     /// `forking.order` is "q-value".
     let ordersByQ: Bool
     let recurses: Bool
-    let maxPasses: Int
     let minExpires: Int
     let transactions: Int
     /// 0 none, 1 failed, 2 all.
     let logCalls: Int
+    // Milliseconds.
+    let candidateTimeout: UInt64
+    let candidateDeadTime: UInt64
+    /// How long the resolver may take for a question, whatever it meets.
+    let resolvingTime: UInt64
 
     init(_ snapshot: ConfigurationSnapshot) {
-        recordRoute = snapshot.recordRoute != 0
         registrarEnabled = snapshot.registrarEnabled != 0
-        maxBreadth = min(Int(snapshot.maxBreadth), 64)
         ordersByQ = snapshot.orderByQ != 0
         recurses = snapshot.recurse != 0
-        maxPasses = Int(snapshot.maxPasses)
         minExpires = Int(snapshot.minExpires)
         transactions = Int(snapshot.transactionsPerWorker)
         logCalls = Int(snapshot.logCalls)
+        candidateTimeout = UInt64(snapshot.candidateTimeout)
+        candidateDeadTime = UInt64(snapshot.candidateDeadTime) * 1000
+        resolvingTime = 4 * UInt64(snapshot.resolverTimeout) + 2000
     }
 }
 

@@ -140,8 +140,12 @@ private struct TransactionReader {
         let cancels = found.filter { $0.record.header.kind == RecordKind.cancel }
         return found.filter { $0.record.header.kind == RecordKind.fork }.map { fork in
             let record = fork.record
-            let nextHop = "udp:\(record.endpoint.peer.text)"
-            let cancel = cancels.first { $0.record.fork == record.fork }
+            let nextHop =
+                record.isResolving
+                ? "a name" : "\(record.endpoint.transport.name):\(record.endpoint.peer.text)"
+            let cancel = cancels.first {
+                $0.record.fork == record.fork && $0.record.attempt == record.attempt
+            }
             return TransactionsView.Fork(
                 index: Int(record.fork), worker: fork.worker,
                 pid: Int(state.processes.pid(.worker(fork.worker))),
@@ -152,8 +156,8 @@ private struct TransactionReader {
 
     private func target(_ fork: UInt8, _ sets: [[UInt8]]) -> String? {
         for bytes in sets {
-            if let set = TargetSet(bytes.span), let (_, uri, _) = set.target(fork) {
-                return uri.isEmpty ? nil : String(decoding: bytes[uri], as: UTF8.self)
+            if let set = TargetSet(bytes.span), let placed = set.target(fork) {
+                return placed.uri.isEmpty ? nil : String(decoding: bytes[placed.uri], as: UTF8.self)
             }
         }
         return nil

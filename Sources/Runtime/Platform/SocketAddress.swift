@@ -49,6 +49,13 @@ package struct SocketAddress: BitwiseCopyable, Equatable, Sendable {
         isIPv4 ? word0 == 0 : (word1 | word2 | word3 | word4) == 0
     }
 
+    /// 127.0.0.0/8 or ::1.
+    package var isLoopback: Bool {
+        isIPv4
+            ? ipv4 >> 24 == 127
+            : word1 == 0 && word2 == 0 && word3 == 0 && word4 == UInt32(1).bigEndian
+    }
+
     /// 255.255.255.255, or a group address: no answer and no user is there.
     package var isForMany: Bool {
         isIPv4 ? ipv4 >> 28 == 0xE || ipv4 == 0xFFFF_FFFF : isIPv6 && group(0) >> 8 == 0xFF

@@ -29,6 +29,8 @@ package enum Counter: Int, CaseIterable {
     /// INVITEs answered 2xx, and with anything else.
     case callsAnswered, callsFailed
     case forksStarted, forksCancelled
+    /// Attempts that were followed by one at the next address of the same next hop.
+    case candidatesFailed
     case registersAccepted, registersRefused
     case logEntriesDropped
 

@@ -24,7 +24,8 @@ package struct Endpoint: BitwiseCopyable, Sendable {
     package var connection = ConnectionReference.none
     /// Number of the listener.
     package var listener: UInt16 = 0
-    package var transport = SIPTransport.udp
+    /// Raw, since a peer process may be writing it anew; see `transport`.
+    private var rawTransport = SIPTransport.udp.rawValue
     private var padding: UInt8 = 0
     /// Where a response goes on the peer's host once its connection is gone (RFC 3261 §18.2.2); 0: nowhere.
     package var fallbackPort: UInt16 = 0
@@ -36,6 +37,11 @@ package struct Endpoint: BitwiseCopyable, Sendable {
         self.transport = transport
         self.peer = peer
         self.listener = listener
+    }
+
+    package var transport: SIPTransport {
+        get { SIPTransport(rawValue: rawTransport) ?? .udp }
+        set { rawTransport = newValue.rawValue }
     }
 
     package var isReliable: Bool { transport.isReliable }

@@ -44,7 +44,7 @@ package struct Keys: BitwiseCopyable {
     /// of another.
     package enum Mark: UInt8 {
         case branch = 1
-        case statelessBranch, loop, tag, statelessTag
+        case statelessBranch, loop, tag, statelessTag, flow
     }
 
     /// For branches and tags: what strangers see.

@@ -49,6 +49,7 @@ package struct SharedState: BitwiseCopyable {
     package let counters: Counters
     package let slots: Slots
     package let dns: DNSCache
+    package let deadPeers: DeadPeers
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -81,6 +82,7 @@ package struct SharedState: BitwiseCopyable {
             large: planner.placeRegion((slotCount - small) * Slots.largeBytes), largeCount: large,
             workers: workers)
         dns = DNSCache(memory: memory, at: planner.placeRegion(DNSCache.bytes))
+        deadPeers = DeadPeers(memory: memory, at: planner.placeRegion(DeadPeers.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
         locatorTurn = planner.placeRegion(Turn.bytes)

@@ -26,7 +26,11 @@ import SharedState
     }
 
     /// Sends entries 0 ..< `count`; the number that the kernel refused.
-    package func flush(_ turn: Turn, count: Int) -> (sent: Int, failed: Int) {
+    ///
+    /// - Parameter onFailure: each of these, and the errno; not what just found no room in the socket.
+    package func flush(
+        _ turn: Turn, count: Int, onFailure: (OutboxEntry, Int32) -> Void = { _, _ in }
+    ) -> (sent: Int, failed: Int) {
         var sent = 0
         var failed = 0
         var first = 0
@@ -52,6 +56,8 @@ import SharedState
                     // again.
                     tries = 1
                 } else {
+                    let code = SystemError.lastCode
+                    if code != EAGAIN && code != ENOBUFS { onFailure(turn.entry(first + done), code) }
                     done += 1
                     failed += 1
                     tries = 0

@@ -75,7 +75,7 @@ package struct Branch: BitwiseCopyable, Equatable {
             attempt: UInt8(attempt), check: check, loopMark: loopMark)
     }
 
-    private static func number(_ text: Span<UInt8>, _ start: Int, _ digits: Int) -> UInt64? {
+    static func number(_ text: Span<UInt8>, _ start: Int, _ digits: Int) -> UInt64? {
         var value: UInt64 = 0
         for index in start..<(start + digits) {
             let byte = text[index]

@@ -10,6 +10,7 @@ package struct Identity: BitwiseCopyable {
     package let listenerCount: Int
     private let listeners: InlineArray<16, SocketAddress>
     private let advertised: InlineArray<16, SocketAddress>
+    private let transports: InlineArray<16, SIPTransport>
 
     private let networkCount: Int
     private let networks: InlineArray<32, SocketAddress>
@@ -22,6 +23,7 @@ package struct Identity: BitwiseCopyable {
         listenerCount = Int(snapshot.listenerCount)
         listeners = snapshot.listeners
         advertised = snapshot.advertised
+        transports = snapshot.transports
         networkCount = Int(snapshot.networkCount)
         networks = snapshot.networks
         prefixes = snapshot.networkPrefixes
@@ -43,12 +45,36 @@ package struct Identity: BitwiseCopyable {
     /// What Via and Record-Route of that listener say.
     package func advertised(_ listener: Int) -> SocketAddress { advertised[listener] }
 
-    /// The listener to send from: the one the request came in on where its family fits, else the first that
-    /// does; nil where none does.
-    package func listener(for peer: SocketAddress, preferred: Int) -> Int? {
-        if preferred < listenerCount && listeners[preferred].family == peer.family { return preferred }
-        for index in 0..<listenerCount where listeners[index].family == peer.family { return index }
-        return nil
+    package func transport(_ listener: Int) -> SIPTransport { transports[listener] }
+
+    /// True where we have a listener of that transport and address family: nothing is sent by another, for its
+    /// answer could not come back.
+    package func speaks(_ transport: SIPTransport, family: UInt16) -> Bool {
+        for index in 0..<listenerCount
+        where transports[index] == transport && listeners[index].family == family {
+            return true
+        }
+        return false
+    }
+
+    /// The listener to send from, of the transport and of the peer's family; nil where there is none. Best the
+    /// one that the request came in on, then one at the same address, then one from which the peer can be
+    /// reached: nobody but this machine hears what leaves from loopback.
+    package func listener(for peer: SocketAddress, _ transport: SIPTransport, preferred: Int) -> Int? {
+        var best: Int?
+        var bestRank = -1
+        for index in 0..<listenerCount
+        where transports[index] == transport && listeners[index].family == peer.family {
+            let address = listeners[index]
+            var rank = address.isWildcard || address.isLoopback == peer.isLoopback ? 4 : 0
+            if index == preferred {
+                rank += 2
+            } else if preferred < listenerCount && address.host == listeners[preferred].host {
+                rank += 1
+            }
+            if rank > bestRank { (best, bestRank) = (index, rank) }
+        }
+        return best
     }
 
     /// True where `source` may reach domains that are not ours (`access.relay-from`).

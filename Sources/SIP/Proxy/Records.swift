@@ -7,6 +7,7 @@ package enum RecordKind {
     package static let server: UInt8 = 1
     package static let fork: UInt8 = 2
     package static let cancel: UInt8 = 3
+    package static let waiting: UInt8 = 4
 }
 
 /// A server transaction and its response context (RFC 3261 §16.7): the ST of the paper's figure 1.
@@ -62,12 +63,15 @@ package struct ServerRecord: BitwiseCopyable {
 
     /// The earliest deadline, 0 for none.
     package var deadline: UInt64 {
-        let machine = isInvite ? invite.timers.next : nonInvite.timers.next
-        if machine == 0 || guardAt == 0 { return max(machine, guardAt) }
-        return min(machine, guardAt)
+        earlier(isInvite ? invite.timers.next : nonInvite.timers.next, guardAt)
     }
 
     package var stateName: String { isInvite ? "\(invite.state)" : "\(nonInvite.state)" }
+}
+
+/// The earlier of two deadlines, of which 0 is none.
+private func earlier(_ first: UInt64, _ second: UInt64) -> UInt64 {
+    first == 0 || second == 0 ? max(first, second) : min(first, second)
 }
 
 /// How the targets of a request are tried.
@@ -86,13 +90,24 @@ package struct ForkRecord: BitwiseCopyable {
     package var header = RecordHeader()
     /// Whose fork it is.
     package var server: TransactionReference = .none
-    /// The request as it was sent.
+    /// In that one's shard: the request as it was received, and the set that the target is in.
+    package var source: StoredReference = .none
+    package var targets: StoredReference = .none
+    package var loopMark: UInt64 = 0
+    /// The request as it was sent; while the resolver is asked, the question.
     package var request: StoredReference = .none
+    /// The addresses that are tried one after the other, of which this is number `attempt`; none: the only one.
+    package var candidates: StoredReference = .none
     package var invite = InviteClientTransaction()
     package var nonInvite = NonInviteClientTransaction()
     package var timer = InviteFork()
     /// Where the request goes.
     package var endpoint = Endpoint()
+    /// When the next candidate is tried though this one has said nothing, or the resolver is asked again; 0:
+    /// never.
+    package var patienceEnd: UInt64 = 0
+    /// Until when the resolver may be asked; 0: it is not.
+    package var resolvingEnd: UInt64 = 0
     package var fork: UInt8 = 0
     package var attempt: UInt8 = 0
     package var method: UInt8 = 0
@@ -100,6 +115,10 @@ package struct ForkRecord: BitwiseCopyable {
     package var breadth: UInt8 = 0
     /// Timer C has cancelled it: the 487 that follows is a 408 to the response context (§16.8).
     package var isTimedOut = false
+    /// Another candidate has taken its place; only a 2xx still counts.
+    package var isAbandoned = false
+    /// Its address was found by name, or is one of several: `DeadPeers` is told of its failure.
+    package var isNamed = false
     /// The last status received, 0 for none.
     package var status: UInt16 = 0
 
@@ -109,22 +128,79 @@ package struct ForkRecord: BitwiseCopyable {
 
     package var deadline: UInt64 {
         let machine = isInvite ? invite.timers.next : nonInvite.timers.next
-        if machine == 0 || timer.next == 0 { return max(machine, timer.next) }
-        return min(machine, timer.next)
+        return earlier(earlier(machine, timer.next), patienceEnd)
     }
 
-    package var stateName: String { isInvite ? "\(invite.state)" : "\(nonInvite.state)" }
+    package var isResolving: Bool { resolvingEnd != 0 }
+
+    package var stateName: String {
+        isResolving ? "resolving" : isInvite ? "\(invite.state)" : "\(nonInvite.state)"
+    }
+}
+
+/// What a fork is to do, whatever its attempts come to.
+package struct ForkOrder {
+    package let server: TransactionReference
+    package let fork: UInt8
+    package let source: StoredReference
+    package let targets: StoredReference
+    package let loopMark: UInt64
+    package let breadth: UInt8
+
+    /// Of a `forkStart`.
+    package init(_ mail: Mail) {
+        server = mail.transaction
+        fork = mail.fork
+        source = mail.first
+        targets = StoredReference(rawValue: mail.second)
+        loopMark = mail.third
+        breadth = UInt8(truncatingIfNeeded: mail.flags)
+    }
+
+    package init(_ record: ForkRecord) {
+        server = record.server
+        fork = record.fork
+        source = record.source
+        targets = record.targets
+        loopMark = record.loopMark
+        breadth = record.breadth
+    }
+}
+
+extension ForkRecord {
+    package mutating func take(_ order: ForkOrder) {
+        server = order.server
+        fork = order.fork
+        source = order.source
+        targets = order.targets
+        loopMark = order.loopMark
+        breadth = order.breadth
+    }
+}
+
+/// A request that is forwarded without a transaction and waits for the resolver.
+package struct WaitingRecord: BitwiseCopyable {
+    package var header = RecordHeader()
+    package var request: StoredReference = .none
+    package var question: StoredReference = .none
+    package var endpoint = Endpoint()
+    /// When the resolver is asked again, and until when.
+    package var askAt: UInt64 = 0
+    package var end: UInt64 = 0
+
+    package init() {}
 }
 
 /// The layout of all that lies in the arena, records included.
 package enum StateLayout {
     /// To be raised when fields change their places or meaning; a change of sizes is noticed by itself.
-    private static let version: UInt64 = 2
+    private static let version: UInt64 = 3
 
     package static var hash: UInt64 {
         var hash = KeyedHash(key0: SharedState.layoutHash, key1: version)
         hash.combine(UInt64(MemoryLayout<ServerRecord>.stride))
         hash.combine(UInt64(MemoryLayout<ForkRecord>.stride))
+        hash.combine(UInt64(MemoryLayout<WaitingRecord>.stride))
         hash.combine(UInt64(ForkTarget.headBytes))
         hash.combine(UInt64(TargetSet.headBytes))
         return hash.finalize()

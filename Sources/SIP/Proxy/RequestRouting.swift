@@ -78,10 +78,7 @@ package struct RequestRouting {
         if let maddr = uri.parameter(named: "maddr", bytes) {
             // §16.4: named by it, and received as the URI says, it has arrived; from here on it is as if
             // maddr, port and transport had not been there.
-            let transport = uri.transport(bytes) ?? .udp
-            guard transport == .udp, identity.isOurs(host: bytes.slice(maddr), port: uri.port) else {
-                return .forward
-            }
+            guard identity.isOurs(host: bytes.slice(maddr), port: uri.port) else { return .forward }
             stripsMaddr = true
             uri.port = 0
             nextHop.port = 0
@@ -128,13 +125,14 @@ package struct RequestRouting {
         return nil
     }
 
-    /// True where a Route may be the second Record-Route that we wrote into a request between IPv4 and IPv6
-    /// (RFC 5658 §3), the first being gone.
+    /// True where a Route may be the second Record-Route that we wrote into a request between IPv4 and IPv6,
+    /// or between transports (RFC 5658 §3), the first being gone.
     private func isOtherSide(_ route: SIPURI, _ bytes: Span<UInt8>) -> Bool {
-        guard let first = SocketAddress(host: bytes.slice(ourRoute.host), port: 0),
-            let second = SocketAddress(host: bytes.slice(route.host), port: 0)
+        guard let first = NextHop(ourRoute, bytes), let second = NextHop(route, bytes), !first.isName,
+            !second.isName
         else { return false }
-        return first.family != second.family && route.hasParameter("sf", bytes)
+        let isOther = first.address.family != second.address.family || first.transport != second.transport
+        return isOther && route.hasParameter("sf", bytes)
     }
 
     private static func route(_ bytes: Span<UInt8>, _ range: ByteRange) -> SIPURI? {
@@ -181,20 +179,6 @@ package struct RequestRouting {
             number = min(number * 10 + Int(digit), 0xFFFF)
         }
         return number
-    }
-
-    /// The address of a next hop that is written as numbers (maddr first, §16.6 step 7 and RFC 3263 §4), or
-    /// of "localhost"; nil for a name, a transport that we do not speak, or a broadcast or group address.
-    package static func address(of uri: SIPURI, _ bytes: Span<UInt8>) -> SocketAddress? {
-        guard uri.scheme == .sip else { return nil }
-        if let transport = uri.transport(bytes), transport != .udp { return nil }
-        let port = uri.port == 0 ? 5060 : uri.port
-        let host = uri.parameter(named: "maddr", bytes) ?? uri.host
-        if let address = SocketAddress(host: bytes.slice(host), port: port) {
-            return address.isForMany ? nil : address.unmapped
-        }
-        return bytes.matches(host, ignoringCase: "localhost")
-            ? SocketAddress(ipv4: 0x7F00_0001, port: port) : nil
     }
 
     /// True for requests that make or refresh a dialog: they get our Record-Route (§16.6 step 4).

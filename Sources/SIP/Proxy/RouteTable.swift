@@ -99,6 +99,19 @@ package struct RouteTable: BitwiseCopyable {
         return false
     }
 
+    /// True where a hop of some route has this name; either case.
+    package func isHop(named name: Span<UInt8>) -> Bool {
+        for route in 0..<region.count {
+            for hop in 0..<Int(region.entry(route).hopCount) {
+                let uri = region.bytes(region.hop(route, hop).uri)
+                guard let parsed = SIPURI.parse(uri) else { continue }
+                let host = uri.slice(parsed.host)
+                if host.count == name.count && Glob.matches(host, name, ignoringCase: true) { return true }
+            }
+        }
+        return false
+    }
+
     /// A hop as one number, `ForkTarget.hop`: never 0.
     package static func number(_ route: Int, _ hop: Int) -> UInt16 {
         UInt16(route * RouteRegion.maximumHops + hop + 1)
@@ -169,6 +182,7 @@ package struct RouteHop: BitwiseCopyable {
 
     /// None where the host is a name.
     package var address: SocketAddress { entry.address }
+    package var transport: SIPTransport { entry.transport }
     /// As the configuration has it.
     package var uri: Span<UInt8> { @_lifetime(immortal) get { region.bytes(entry.uri) } }
 }

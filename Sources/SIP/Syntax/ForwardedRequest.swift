@@ -10,6 +10,7 @@ import Platform
 ///     Route: <sip:us;lr>                      leading values removed, the last one, one put behind
 ///     Max-Forwards: 69                        the value replaced
 ///     ↳ Max-Breadth: 60                       the value replaced, or a line behind Max-Forwards
+///     ↳ Content-Length: 0                     last, on a stream, where there was none
 ///
 /// Edits are met in the order in which they lie in the message; those that wait are in `pending`.
 package enum ForwardedRequest {
@@ -25,6 +26,8 @@ package enum ForwardedRequest {
         package var dropsLastRoute = false
         /// The request's source, for the top Via; nil to leave that alone.
         package var received: SocketAddress?
+        /// A stream needs a Content-Length (§20.14): written where the request has none.
+        package var isForStream = false
 
         package init() {}
     }
@@ -79,6 +82,10 @@ package enum ForwardedRequest {
             pending.set(.appendedRoute, place, place)
         }
 
+        if edits.isForStream && !index.has(.contentLength) {
+            pending.set(.contentLength, Int(index.headersEnd), Int(index.headersEnd))
+        }
+
         var place = Int(index.headersOffset)
         while let edit = pending.takeFirst() {
             if edit.from > place { writer.append(bytes, from: place, to: edit.from) }
@@ -107,6 +114,7 @@ package enum ForwardedRequest {
             case .recordRoute: if let recordRoute { writer.append(recordRoute) }
             case .routes: if let (from, to) = routes.next() { pending.set(.routes, from, to) }
             case .lastRoute: break
+            case .contentLength: writer.appendContentLength(of: message)
             case .appendedRoute:
                 if let appendRoute {
                     writer.append("Route: ")
@@ -139,16 +147,25 @@ package enum ForwardedRequest {
     }
 }
 
+extension ByteWriter {
+    /// The line that a message without one gets where it goes on in a stream.
+    mutating func appendContentLength(of message: borrowing Message) {
+        append("Content-Length: ")
+        append(decimal: message.body.count)
+        append("\r\n")
+    }
+}
+
 /// The edits that wait, at most one of a kind. Those at the same place go in the order of the kinds.
 private struct PendingEdits {
     enum Kind: Int, CaseIterable {
         case ownVia, addedBreadth, previousVia, recordRoute, appendedRoute, maxForwards, maxBreadth, routes
-        case lastRoute
+        case lastRoute, contentLength
     }
 
     private static var none: Int { Int.max }
-    private var starts = InlineArray<9, Int>(repeating: Int.max)
-    private var ends = InlineArray<9, Int>(repeating: Int.max)
+    private var starts = InlineArray<10, Int>(repeating: Int.max)
+    private var ends = InlineArray<10, Int>(repeating: Int.max)
 
     /// What stands at `from ..< to` is replaced.
     mutating func set(_ kind: Kind, _ from: Int, _ to: Int) {
@@ -158,7 +175,7 @@ private struct PendingEdits {
 
     mutating func takeFirst() -> (kind: Kind, from: Int, to: Int)? {
         var first = 0
-        for slot in 1..<9 where starts[slot] < starts[first] { first = slot }
+        for slot in 1..<10 where starts[slot] < starts[first] { first = slot }
         guard starts[first] != PendingEdits.none, let kind = Kind(rawValue: first) else { return nil }
         let from = starts[first]
         starts[first] = PendingEdits.none

@@ -21,9 +21,20 @@ package enum ForwardedResponse {
         return (via.whole.start, Int(via.rest))
     }
 
-    package static func write(_ message: borrowing Message, to writer: inout ByteWriter) {
+    /// - Parameter isForStream: a Content-Length is written where the response has none (§20.14).
+    package static func write(
+        _ message: borrowing Message, isForStream: Bool = false, to writer: inout ByteWriter
+    ) {
         let (from, to) = cut(message)
-        writer.append(message.bytes, from: Int(message.index.start), to: from)
-        writer.append(message.bytes, from: to, to: Int(message.index.end))
+        let bytes = message.bytes
+        let index = message.index
+        writer.append(bytes, from: Int(index.start), to: from)
+        guard isForStream && !index.has(.contentLength) else {
+            writer.append(bytes, from: to, to: Int(index.end))
+            return
+        }
+        writer.append(bytes, from: to, to: Int(index.headersEnd))
+        writer.appendContentLength(of: message)
+        writer.append(bytes, from: Int(index.headersEnd), to: Int(index.end))
     }
 }
