@@ -164,9 +164,10 @@ struct SharedStateTests {
     @Test func knowsWhoIsConnected() {
         let all: [ProcessID] = [.master, .locator, .resolver, .logger, .worker(0), .worker(1)]
         func receivers(_ sender: ProcessID) -> [ProcessID] { all.filter { MailGraph.connects(sender, $0) } }
-        #expect(receivers(.master) == [.locator, .logger, .worker(0), .worker(1)])
+        #expect(receivers(.master) == [.locator, .resolver, .logger, .worker(0), .worker(1)])
         #expect(receivers(.locator) == [.master, .logger, .worker(0), .worker(1)])
-        #expect(receivers(.worker(0)) == [.locator, .logger, .worker(1)])
+        #expect(receivers(.worker(0)) == [.master, .locator, .resolver, .logger, .worker(1)])
+        #expect(receivers(.resolver) == [.master, .logger, .worker(0), .worker(1)])
         #expect(receivers(.logger) == [])
     }
 }

@@ -57,6 +57,11 @@ package struct Identity: BitwiseCopyable {
         return false
     }
 
+    package func speaks(_ transport: SIPTransport) -> Bool {
+        for index in 0..<listenerCount where transports[index] == transport { return true }
+        return false
+    }
+
     /// The listener to send from, of the transport and of the peer's family; nil where there is none. Best the
     /// one that the request came in on, then one at the same address, then one from which the peer can be
     /// reached: nobody but this machine hears what leaves from loopback.

@@ -78,7 +78,9 @@ package struct RequestRouting {
         if let maddr = uri.parameter(named: "maddr", bytes) {
             // §16.4: named by it, and received as the URI says, it has arrived; from here on it is as if
             // maddr, port and transport had not been there.
-            guard identity.isOurs(host: bytes.slice(maddr), port: uri.port) else { return .forward }
+            guard let hop = NextHop(uri, bytes), identity.speaks(hop.transport),
+                identity.isOurs(host: bytes.slice(maddr), port: uri.port)
+            else { return .forward }
             stripsMaddr = true
             uri.port = 0
             nextHop.port = 0
