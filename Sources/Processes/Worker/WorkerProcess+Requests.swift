@@ -76,32 +76,15 @@ extension WorkerProcess {
         _ message: Message, _ source: RequestSource, status: UInt16, reason: StaticString? = nil,
         retryAfter: Bool = false
     ) {
-        var tag = line
-        tag.append("sf")
-        tag.append(hexadecimal: statelessMark(message), digits: 16)
-        let tagEnd = tag.count
-        if retryAfter { tag.append("Retry-After: 2\r\n") }
+        var extra = line
+        if retryAfter { extra.append("Retry-After: 2\r\n") }
         let offset = turn.scratchOffset()
         var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        let written = tag.written
-        LocalResponse.write(
-            request: message, status: status, reason: reason ?? ReasonPhrase.text(status),
-            toTag: written.extracting(0..<tagEnd), peer: source.peer,
-            extra: written.extracting(tagEnd..<written.count), to: &writer)
+        core.writeAnswer(
+            message, source, status: status, reason: reason, extra: extra.written, to: &writer)
         if writer.overflowed { return }
         turn.keepScratch(writer.count)
-        transmit(
-            OutboxEntry(
-                offset: offset, count: writer.count, to: source.response))
-    }
-
-    /// The To tag of stateless answers, derived from the request: the ACK to one is recognised by it and
-    /// dropped.
-    private func statelessMark(_ message: Message) -> UInt64 {
-        var hash = keys.marks(.statelessTag)
-        hash.combine(message.callID)
-        hash.combine(UInt64(message.index.cseqNumber))
-        return hash.finalize()
+        transmit(OutboxEntry(offset: offset, count: writer.count, to: source.response))
     }
 
     private mutating func repeatRequest(_ cell: UInt32) {
@@ -125,7 +108,7 @@ extension WorkerProcess {
             apply(effects, &record, server)
             finish(record, server)
             if !effects.contains(.passAck) { return }
-        } else if isOurStatelessTag(message) {
+        } else if core.acknowledgesAnswer(message) {
             return
         }
         forwardStateless(message, source)
@@ -138,16 +121,6 @@ extension WorkerProcess {
             return true
         }
         return response.toTag.isEqual(to: ack.toTag)
-    }
-
-    private func isOurStatelessTag(_ message: Message) -> Bool {
-        let tag = message.toTag
-        guard tag.count == 18, tag[0] == 0x73, tag[1] == 0x66 else { return false }
-        var expected = line
-        expected.append(hexadecimal: statelessMark(message), digits: 16)
-        let text = expected.written
-        for index in 0..<16 where text[index] != tag[index + 2] { return false }
-        return true
     }
 
     /// §9.2 and §16.10: answered here with its own transaction, then every open fork is cancelled.
@@ -174,7 +147,7 @@ extension WorkerProcess {
         _ message: Message, _ source: RequestSource, key: UInt64, mergedKey: UInt64?
     ) {
         var request = RoutedRequest(message, source, core.identity, keys)
-        let match = core.route(of: message, request)
+        let match = core.route(of: message, request, isInDialog: !message.toTag.isEmpty)
         let isForUs = match == nil && core.isForUs(message, request.routing)
         var tableKey = key
         // §8.2.2.2: what is in a dialog is nobody's copy.

@@ -21,14 +21,8 @@ extension WorkerProcess {
 
     private enum Outcome {
         case sent, nowhere, looping
-        /// The resolver has to be asked for the name, whose place is in the scratch.
-        case wait(name: ScratchText, DNSQuestion.Kind)
-    }
-
-    /// A text in the turn's scratch.
-    private struct ScratchText {
-        let offset: Int
-        let count: Int
+        /// The resolver has to be asked for the name, which lies at this place of the arena.
+        case wait(name: Range<Int>, DNSQuestion.Kind)
     }
 
     private mutating func tryStateless(_ message: Message, _ source: RequestSource) -> Outcome {
@@ -47,80 +41,51 @@ extension WorkerProcess {
             var draft = TargetSetDraft(place, source: source.endpoint)
             guard core.addOwnTarget(message, request, to: &draft) else { return .nowhere }
             return emit(message, request, draft.written, at: offset)
-        case .lookUp: return emitToContact(message, request, place, at: offset)
+        case .lookUp:
+            // To the newest binding that can be reached: its sender has dropped our Record-Route.
+            let time = Clock.epochSeconds()
+            guard let set = core.bindings(message, request.routing, now: time) else { return .nowhere }
+            for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
+                let binding = set[index]
+                var draft = TargetSetDraft(place, source: source.endpoint)
+                core.add(
+                    contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
+                let outcome = emit(message, request, draft.written, at: offset)
+                if case .nowhere = outcome { continue }
+                return outcome
+            }
+            return .nowhere
         case .refuse, .ours: return .nowhere
         }
     }
 
-    /// To the newest binding that can be reached: an ACK or CANCEL whose sender has dropped our Record-Route.
-    private mutating func emitToContact(
-        _ message: Message, _ request: RoutedRequest, _ place: ByteWriter, at offset: Int
-    ) -> Outcome {
-        let time = Clock.epochSeconds()
-        guard let set = core.bindings(message, request.routing, now: time) else { return .nowhere }
-        for index in stride(from: set.count - 1, through: 0, by: -1) where set[index].expiresAt > time {
-            let binding = set[index]
-            var draft = TargetSetDraft(place, source: request.source.endpoint)
-            core.add(
-                contact: binding.uri, path: binding.path, q: binding.q, message, request, to: &draft)
-            let outcome = emit(message, request, draft.written, at: offset)
-            if case .nowhere = outcome { continue }
-            return outcome
-        }
-        return .nowhere
-    }
-
-    /// Sends to the one target of the set that lies in the scratch.
+    /// Sends to the one target of the set that lies at the begin of the scratch.
     private mutating func emit(
         _ message: Message, _ request: RoutedRequest, _ set: Span<UInt8>, at setOffset: Int
     ) -> Outcome {
-        guard let placed = TargetSet(set)?.target(0) else { return .nowhere }
-        let branch = Branch(
-            statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber,
-            loopMark: request.loopMark, keys: keys)
         turn.keepScratch(set.count)
-        let candidate: Candidate
-        if placed.name.isEmpty {
-            candidate = Candidate(placed.target.peer, placed.target.transport)
-        } else {
-            let name = ScratchText(offset: setOffset + placed.name.lowerBound, count: placed.name.count)
-            guard
-                let answer = state.dns.find(
-                    placed.target.question, host: memory.bytes(name.offset, count: name.count), now: now)
-            else { return .wait(name: name, placed.target.question) }
-            let found = core.candidates(answer, for: placed.target, seed: branch.check) {
-                isDead($0)
-            }
-            guard found.count > 0 else { return .nowhere }
-            candidate = found[0]
-        }
-        guard
-            let listener = core.identity.listener(
-                for: candidate.address, candidate.transport, preferred: Int(request.source.endpoint.listener))
-        else { return .nowhere }
-        var lines = core.line
-        core.writeVia(listener, branch, to: &lines)
         let offset = turn.scratchOffset()
         var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        core.writeForwarded(
-            message, placed, in: set, source: request.source.peer, via: lines.written, recordRoute: Span(),
-            breadth: core.breadth(of: request), isForStream: candidate.transport.isReliable, to: &writer)
-        if writer.overflowed { return .nowhere }
-        turn.keepScratch(writer.count)
-        transmit(
-            OutboxEntry(
-                offset: offset, count: writer.count,
-                to: Endpoint(candidate.transport, candidate.address, listener: UInt16(listener))))
-        return .sent
+        let plan = ProxyCore.StatelessPlan(state, now: now)
+        switch core.writeStateless(message, request, set: set, plan, to: &writer) {
+        case .nowhere: return .nowhere
+        case .wait(let placed):
+            let name = setOffset + placed.name.lowerBound..<setOffset + placed.name.upperBound
+            return .wait(name: name, placed.target.question)
+        case .send(let endpoint):
+            turn.keepScratch(writer.count)
+            transmit(OutboxEntry(offset: offset, count: writer.count, to: endpoint))
+            return .sent
+        }
     }
 
     // MARK: waiting for the resolver
 
     /// Keeps the message until the resolver has answered. False where there is no room for it.
     private mutating func park(
-        _ message: Message, _ source: RequestSource, name: ScratchText, _ kind: DNSQuestion.Kind
+        _ message: Message, _ source: RequestSource, name: Range<Int>, _ kind: DNSQuestion.Kind
     ) -> Bool {
-        guard let question = storeQuestion(kind, memory.bytes(name.offset, count: name.count)) else {
+        guard let question = storeQuestion(kind, memory.bytes(name.lowerBound, count: name.count)) else {
             return false
         }
         var cell: UInt32 = 0
@@ -202,16 +167,13 @@ extension WorkerProcess {
     /// The response to a request that was forwarded without state: by its second Via, if the check in ours
     /// is right.
     mutating func forwardStatelessResponse(_ message: Message, _ slot: SlotReference) {
-        guard let branch = Branch(message.branch), branch.isStateless, let next = message.secondVia(),
-            Branch(
-                statelessOver: message.bytes.slice(next.branch), callID: message.callID,
-                cseq: message.index.cseqNumber, loopMark: branch.loopMark, keys: keys) == branch
+        guard let branch = Branch(message.branch),
+            let endpoint = core.endpoint(
+                ofStateless: message, branch, cameOn: state.slots.header(slot.index).endpoint)
         else {
             state.counters.add(.strayResponses, me)
             return
         }
-        guard let endpoint = core.endpoint(of: next, message, cameOn: state.slots.header(slot.index).endpoint)
-        else { return }
         transmitCut(message, slot, to: endpoint)
     }
 }

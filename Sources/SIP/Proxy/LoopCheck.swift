@@ -9,8 +9,12 @@ import Syntax
 ///
 /// The mark says nothing about Max-Forwards and Vias, which change on every hop.
 package enum LoopCheck {
-    /// - Parameter route: the configured route that takes the request, which may depend on its source.
-    package static func mark(_ request: borrowing Message, route: Int? = nil, keys: Keys) -> UInt64 {
+    /// - Parameters:
+    ///   - route: the configured route that takes the request, which may depend on its source.
+    ///   - withToTag: false where the ACK to a failure must get the mark of its INVITE (§16.11).
+    package static func mark(
+        _ request: borrowing Message, route: Int? = nil, withToTag: Bool = true, keys: Keys
+    ) -> UInt64 {
         var hash = keys.marks(.loop)
         hash.combine(UInt64(route.map { $0 + 1 } ?? 0))
         hash.combine(request.requestURI)
@@ -19,7 +23,7 @@ package enum LoopCheck {
         hash.combine(UInt8(0))
         hash.combine(request.fromTag)
         hash.combine(UInt8(0))
-        hash.combine(request.toTag)
+        if withToTag { hash.combine(request.toTag) }
         hash.combine(UInt64(request.index.cseqNumber))
         if request.index.has(.route) {
             var lines = request.lines(.route)

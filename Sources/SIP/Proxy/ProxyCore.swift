@@ -47,9 +47,14 @@ package struct ProxyCore {
 
     /// The route that takes a request; nil where none does. Requests in a dialog follow their route set, and
     /// what has a Route left follows that.
-    package func route(of message: Message, _ request: RoutedRequest) -> RouteMatch? {
+    ///
+    /// - Parameter asInvite: without transactions, a CANCEL and the ACK to a failure must take the way of their
+    ///   INVITE.
+    package func route(
+        of message: Message, _ request: RoutedRequest, isInDialog: Bool, asInvite: Bool = false
+    ) -> RouteMatch? {
         let routing = request.routing
-        guard !routes.isEmpty, message.toTag.isEmpty, routing.routesLeft == 0 else { return nil }
+        guard !routes.isEmpty, !isInDialog, routing.routesLeft == 0 else { return nil }
         var isToUs = false
         switch routing.decision {
         // A dialling plan that is not ours may be a gateway's.
@@ -57,13 +62,18 @@ package struct ProxyCore {
         case .ours: isToUs = true
         case .lookUp, .forward: break
         }
-        var number = line
-        if routing.uri.scheme == .tel { routing.uri.writeUser(message.bytes, to: &number) }
-        if number.overflowed { return nil }
+        var text = line
+        text.append(Method.invite.text)
+        let methodEnd = text.count
+        if routing.uri.scheme == .tel { routing.uri.writeUser(message.bytes, to: &text) }
+        if text.overflowed { return nil }
+        let written = text.written
+        let number = written.extracting(methodEnd..<written.count)
         return routes.match(
-            user: routing.uri.scheme == .tel ? number.written : message.bytes.slice(routing.uri.user),
-            host: message.bytes.slice(routing.uri.host), method: message.method,
-            methodToken: message.methodToken, source: request.origin, mustBeNamed: isToUs)
+            user: routing.uri.scheme == .tel ? number : message.bytes.slice(routing.uri.user),
+            host: message.bytes.slice(routing.uri.host), method: asInvite ? .invite : message.method,
+            methodToken: asInvite ? written.extracting(0..<methodEnd) : message.methodToken,
+            source: request.origin, mustBeNamed: isToUs)
     }
 
     /// What the forks of a request that run at once may come to: Max-Breadth, or our own limit.

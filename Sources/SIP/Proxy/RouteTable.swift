@@ -74,7 +74,9 @@ package struct RouteTable: BitwiseCopyable {
     /// Asked once for each request that is sent, and not for its retransmissions: it takes the route's turn.
     /// Of n hops that are alive, each is the first for every n-th request: a dead one's share goes to all
     /// others alike.
-    package func hops(of match: RouteMatch, now: UInt64) -> RouteHops {
+    ///
+    /// - Parameter turn: the turn of the request where it must be the same each time it comes; nil for the next.
+    package func hops(of match: RouteMatch, now: UInt64, turn: UInt64? = nil) -> RouteHops {
         var hops = RouteHops(region, route: match.route)
         for hop in 0..<match.hopCount
         where region.hop(match.route, hop).isReachable && !isDead(match.route, hop, now: now) {
@@ -84,7 +86,7 @@ package struct RouteTable: BitwiseCopyable {
             for hop in 0..<match.hopCount where region.hop(match.route, hop).isReachable { hops.append(hop) }
         }
         if match.policy == .roundRobin && hops.count > 0 {
-            hops.rotate(by: Int(region.takeTurn(match.route) % UInt64(hops.count)))
+            hops.rotate(by: Int((turn ?? region.takeTurn(match.route)) % UInt64(hops.count)))
         }
         return hops
     }
