@@ -20,11 +20,12 @@ int ca_open(ares_channel *channel, const char *server, int milliseconds, ares_so
     return status;
 }
 
-int ca_system_servers(struct sockaddr_storage *servers, int count) {
+int ca_system_servers(const char *path, struct sockaddr_storage *servers, int count) {
+    struct ares_options options = {.resolvconf_path = (char *)path};
     ares_channel channel;
     struct ares_addr_port_node *nodes = NULL;
     int found = 0;
-    if (ares_init(&channel) != ARES_SUCCESS) return 0;
+    if (ares_init_options(&channel, &options, ARES_OPT_RESOLVCONF) != ARES_SUCCESS) return 0;
     ares_get_servers_ports(channel, &nodes);
     for (struct ares_addr_port_node *node = nodes; node && found < count; node = node->next) {
         memset(&servers[found], 0, sizeof servers[found]);

@@ -78,7 +78,9 @@ struct DNSReader: ~Escapable {
         return message[index]
     }
 
-    private static func lowercased(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte }
+    private static func lowercased(_ byte: UInt8) -> UInt8 {
+        byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte
+    }
 
     /// Letters, digits, hyphen and underscore; what else a label may hold is not for host names (RFC 1123
     /// §2.1).

@@ -198,7 +198,9 @@ struct Resolution {
         var services: [Service] = []
         var group = 0
         for (index, rule) in rules.enumerated() {
-            if index > 0, (rule.order, rule.preference) != (rules[index - 1].order, rules[index - 1].preference) {
+            if index > 0,
+                (rule.order, rule.preference) != (rules[index - 1].order, rules[index - 1].preference)
+            {
                 group += 1
             }
             services.append(Service(name: rule.service, transport: rule.transport, group: group))
