@@ -40,6 +40,7 @@ let package = Package(
         .target(name: "CPlatform", path: "Sources/C/CPlatform"),
         .target(name: "CSystemd", path: "Sources/C/CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
         .target(name: "CSQLite", path: "Sources/C/CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
+        .target(name: "CAres", path: "Sources/C/CAres", linkerSettings: [.linkedLibrary("cares")]),
         .target(
             name: "CToml", path: "Sources/C/CToml",
             cxxSettings: [.unsafeFlags(["-Wno-deprecated-literal-operator"])]),
@@ -80,6 +81,9 @@ let package = Package(
                 "Syntax",
             ]),
         module(
+            "Processes", "Resolver",
+            ["CAres", "CPlatform", "Mailbox", "Platform", "SharedMemory", "SharedState"]),
+        module(
             "Processes", "Logger",
             ["CPlatform", "Mailbox", "Platform", "SharedMemory", "SharedState", "Systemd"]),
 
@@ -88,7 +92,7 @@ let package = Package(
             name: "sipforkd",
             dependencies: [
                 "CPlatform", "Configuration", "Locator", "Logger", "Mailbox", "Master", "Platform",
-                "SharedState", "Worker",
+                "Resolver", "SharedState", "Worker",
             ],
             path: "Sources/Programs/sipforkd", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
         .executableTarget(
@@ -114,6 +118,7 @@ let package = Package(
         tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
         tests("Master", ["Configuration", "Platform", "SharedMemory", "SharedState"]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
+        tests("Resolver", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
         tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
         tests("sipforkctl", ["Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax"]),
     ],

@@ -21,6 +21,8 @@ extension LogEvent {
         case .storageFailed: MessageID.storageFailed
         case .hopFailed: MessageID.hopFailed
         case .hopAnswers: MessageID.hopAnswers
+        case .resolverFailed: MessageID.resolverFailed
+        case .resolverAnswers: MessageID.resolverAnswers
         }
     }
 }
@@ -45,6 +47,8 @@ extension LogEvent {
         case .note: "note"
         case .hopFailed: "hop-failed"
         case .hopAnswers: "hop-answers"
+        case .resolverFailed: "resolver-failed"
+        case .resolverAnswers: "resolver-answers"
         }
     }
 }

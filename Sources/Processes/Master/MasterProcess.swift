@@ -120,7 +120,7 @@ struct MasterProcess: ~Copyable {
 
     /// The children of a service, in the order in which they are started.
     private static func processes(workers: Int) -> [ProcessID] {
-        [.logger, .locator] + (0..<workers).map { .worker($0) }
+        [.logger, .locator, .resolver] + (0..<workers).map { .worker($0) }
     }
 
     /// Writes what a fresh arena holds before anyone attaches.
@@ -139,6 +139,8 @@ struct MasterProcess: ~Copyable {
         }
         state.slots.initialize()
         try state.locations.initialize()
+        try state.dns.initialize()
+        try state.deadPeers.initialize()
         for worker in 0..<Int(state.sizes.workers) { state.shard(worker).initialize(now: header.startedAt) }
         state.processes.setPid(getpid(), .master)
     }

@@ -27,6 +27,7 @@ struct StatusView: View, Equatable {
     var listeners: [String] = []
     var workers: [Process] = []
     var locator = Process(name: "locator", pid: 0, restarts: 0, isReady: false)
+    var resolver = Process(name: "resolver", pid: 0, restarts: 0, isReady: false)
     var logger = Process(name: "logger", pid: 0, restarts: 0, isReady: false)
     var transactions = 0
     var bindings = 0
@@ -46,7 +47,9 @@ struct StatusView: View, Equatable {
                         "restarts": .number(worker.restarts),
                     ]
                 }),
-            "processes": ["locator": locator.json, "logger": logger.json],
+            "processes": [
+                "locator": locator.json, "resolver": resolver.json, "logger": logger.json,
+            ],
             "transactions": .number(transactions), "bindings": .number(bindings),
             "arena": ["records": .number(records), "slots": .number(slots), "stored": .number(stored)],
             "counters": .object(counters.map { JSON.Member(key: $0.name, value: .number($0.value)) }),
@@ -67,7 +70,7 @@ struct StatusView: View, Equatable {
         text += "\n"
         text += Layout.table(
             ["PROCESS", "PID", "RESTARTS", "STATE"],
-            (workers + [locator, logger]).map { process in
+            (workers + [locator, resolver, logger]).map { process in
                 [
                     process.name, process.pid == 0 ? "-" : "\(process.pid)", "\(process.restarts)",
                     process.pid == 0 ? "not running" : process.isReady ? "ready" : "starting",
@@ -113,6 +116,7 @@ extension StatusView {
             stored += shard.stored.inUse
         }
         locator = Process(reading: state, .locator)
+        resolver = Process(reading: state, .resolver)
         logger = Process(reading: state, .logger)
         bindings = state.locations.bindingCount
         slots = StatusView.usedSlots(state.slots)

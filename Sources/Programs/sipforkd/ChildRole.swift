@@ -3,6 +3,7 @@ import Glibc
 import Locator
 import Logger
 import Mailbox
+import Resolver
 import SharedState
 import Worker
 
@@ -30,6 +31,7 @@ struct ChildRole {
         _ = signal(SIGHUP, SIG_IGN)
         switch process {
         case .locator: return LocatorMain.run(masterPid: masterPid)
+        case .resolver: return ResolverMain.run(masterPid: masterPid)
         case .logger: return LoggerMain.run(masterPid: masterPid)
         default:
             guard let index = process.workerIndex else { return 64 }

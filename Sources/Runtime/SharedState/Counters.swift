@@ -33,6 +33,10 @@ package enum Counter: Int, CaseIterable {
     case candidatesFailed
     case registersAccepted, registersRefused
     case logEntriesDropped
+    /// Names that name servers were asked about; without an answer; or not at all, there being too many.
+    case dnsQuestions, dnsFailures, dnsRefused
+    /// Answers that were forgotten before their time, for the cache was full.
+    case dnsEvicted
 
     /// "retransmissions_sent".
     package var name: String {

@@ -57,6 +57,7 @@ package struct SharedState: BitwiseCopyable {
     private let masterRings: Int
     private let locatorRings: Int
     private let locatorSeen: Int
+    private let resolverRings: Int
     /// The first worker's shard; the others follow at equal distances.
     private let firstShard: Shard.Plan
     private let shardBytes: Int
@@ -88,6 +89,7 @@ package struct SharedState: BitwiseCopyable {
         locatorTurn = planner.placeRegion(Turn.bytes)
         locatorRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
         locatorSeen = planner.placeRegion(SeenMail.bytes)
+        resolverRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
         locations = LocationTable(
             memory: memory, at: planner.placeRegion(LocationTable.bytes(capacity: Int(sizes.bindings))),
             capacity: Int(sizes.bindings))
@@ -129,6 +131,10 @@ package struct SharedState: BitwiseCopyable {
         MailRing(memory: memory, at: locatorRings + receiver.index * MailRing.bytes)
     }
 
+    package func resolverRing(to receiver: ProcessID) -> MailRing {
+        MailRing(memory: memory, at: resolverRings + receiver.index * MailRing.bytes)
+    }
+
     package func locatorSeen(log: UndoLog) -> SeenMail { SeenMail(log: log, at: locatorSeen) }
 
     /// Changes with every structure that lies in the arena, not with sizes from the configuration.
@@ -140,7 +146,8 @@ package struct SharedState: BitwiseCopyable {
             MemoryLayout<Mail>.size, MemoryLayout<OutboxEntry>.size, Turn.bytes, TransactionTable.recordBytes,
             MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
             Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
-            StoredMessages.headerBytes, TimerWheel.bytes,
+            StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
+            DeadPeers.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }

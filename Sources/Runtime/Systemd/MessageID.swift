@@ -31,4 +31,8 @@ package enum MessageID {
     package static let hopFailed: StaticString = "6f6cfb15c00f417aa6c73a1e7c0e938b"
     /// A next hop of a route that could not be reached answers again.
     package static let hopAnswers: StaticString = "d17afc179cc049c59918dc1275458efd"
+    /// A name server does not answer, or cannot tell.
+    package static let resolverFailed: StaticString = "cc15785f32ce49d699730e83822316a6"
+    /// A name server that did not answer answers again.
+    package static let resolverAnswers: StaticString = "789580949727436ab1e89796f97ae8b2"
 }

@@ -1,0 +1,143 @@
+import Glibc
+import Mailbox
+import Platform
+import SharedMemory
+import SharedState
+
+/// The loop of the resolver: mail in, sockets of name servers, answers out.
+///
+/// Its work is not done in turns: a successor finds the cache as it was, sends the mail that is still in the
+/// rings, and reads on in the mailbox; what had been read and not answered is asked again.
+struct ResolverProcess: ~Copyable {
+    private let state: SharedState
+    private var service: ResolverService
+    private var inbox: PlainReceiver
+    private let sender: MailSender
+    /// Whom we send mail: their mailboxes are watched by process number, as our own is.
+    private let receivers: [ProcessID]
+    private var poller: Poller
+    private var isBlocked = InlineArray<68, Bool>(repeating: false)
+    /// Sockets to name servers, by number.
+    private var watched: Set<Int32> = []
+
+    private static let me = ProcessID.resolver
+    /// Tokens of sockets to name servers are their numbers and this.
+    private static let socketToken: UInt64 = 0x1_0000
+    /// Milliseconds between heartbeats at most.
+    private static let longestWait: UInt64 = 1000
+    /// Datagrams of mail that are taken before the name servers' turn.
+    private static let batch = 16
+
+    init(state: SharedState) throws(SystemError) {
+        let workers = Int(state.sizes.workers)
+        receivers = [.master, .logger] + (0..<workers).map { ProcessID.worker($0) }
+        let poller = try Poller()
+        try poller.add(ChildDescriptors.mailbox, token: UInt64(ResolverProcess.me.index))
+        for process in receivers {
+            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
+        }
+        let snapshot = state.configuration.snapshot
+        let servers = (0..<Int(snapshot.nameServerCount)).map { snapshot.nameServers[$0] }
+        let names = NameServers(servers, timeout: Int32(snapshot.resolverTimeout))
+        service = ResolverService(state: state, names: names)
+        inbox = PlainReceiver(mailbox: ChildDescriptors.mailbox)
+        sender = MailSender(state: state, process: ResolverProcess.me)
+        self.state = state
+        self.poller = poller
+    }
+
+    mutating func run() {
+        flush()
+        state.processes.setReady(true, ResolverProcess.me)
+        while true {
+            let now = Clock.milliseconds()
+            state.processes.beat(now, ResolverProcess.me)
+            let events = poller.wait(milliseconds: patience(now))
+            for event in 0..<events { handle(poller.event(event)) }
+            service.names.processTime()
+            takeMail()
+            service.advance(now: Clock.milliseconds())
+            watchSockets()
+            flush()
+        }
+    }
+
+    private func patience(_ now: UInt64) -> Int32 {
+        var wait = ResolverProcess.longestWait
+        if let time = service.names.patience { wait = min(wait, UInt64(time)) }
+        if let deadline = service.nextDeadline { wait = min(wait, deadline > now ? deadline - now : 0) }
+        return Int32(wait)
+    }
+
+    private mutating func handle(_ event: Poller.Event) {
+        if event.token >= ResolverProcess.socketToken {
+            // A failure is read as an error, or shows when written.
+            service.names.process(
+                Int32(event.token - ResolverProcess.socketToken), isReadable: event.readable || event.failed,
+                isWritable: event.writable)
+            return
+        }
+        let process = ProcessID(rawValue: UInt8(event.token))
+        if process != ResolverProcess.me && event.writable { resume(process) }
+    }
+
+    private mutating func takeMail() {
+        let now = Clock.milliseconds()
+        for _ in 0..<ResolverProcess.batch {
+            guard let mails = inbox.next() else { return }
+            for mail in mails { service.take(mail, now: now) }
+        }
+    }
+
+    // MARK: sockets
+
+    private mutating func watchSockets() {
+        for change in service.names.takeSocketChanges() {
+            // Closed by now, perhaps opened again under the same number.
+            if watched.remove(change.number) != nil { poller.remove(change.number) }
+            var interest: Poller.Interest = []
+            if change.isReadable { interest.insert(.readable) }
+            if change.isWritable { interest.insert(.writable) }
+            if interest.isEmpty { continue }
+            let token = ResolverProcess.socketToken + UInt64(change.number)
+            // One that is closed again already; its end is the next change.
+            if (try? poller.add(change.number, token: token, interest)) != nil {
+                watched.insert(change.number)
+            }
+        }
+    }
+
+    // MARK: sending
+
+    private mutating func flush() {
+        if service.log.takeWake() {
+            var mail = Mail(.logged)
+            mail.sender = ResolverProcess.me
+            _ = state.resolverRing(to: .logger).append(mail)
+        }
+        for process in receivers { flush(to: process) }
+    }
+
+    private mutating func flush(to receiver: ProcessID) {
+        if isBlocked[receiver.index] { return }
+        let ring = state.resolverRing(to: receiver)
+        if ring.sent == ring.tail { return }
+        if !sender.flush(ring, to: receiver, descriptor: ChildDescriptors.mailbox(of: receiver)) {
+            isBlocked[receiver.index] = true
+            watch(receiver, .writable)
+        }
+    }
+
+    private mutating func resume(_ receiver: ProcessID) {
+        isBlocked[receiver.index] = false
+        watch(receiver, [])
+        flush(to: receiver)
+    }
+
+    private func watch(_ receiver: ProcessID, _ interest: Poller.Interest) {
+        let number = ChildDescriptors.mailbox(of: receiver)
+        do { try poller.change(number, token: UInt64(receiver.index), interest) } catch {
+            preconditionFailure("a mailbox cannot be watched")
+        }
+    }
+}
