@@ -21,6 +21,7 @@ extension LogEvent {
         case .storageFailed: MessageID.storageFailed
         case .hopFailed: MessageID.hopFailed
         case .hopAnswers: MessageID.hopAnswers
+        case .connectionFailed: MessageID.connectionFailed
         }
     }
 }
@@ -45,6 +46,7 @@ extension LogEvent {
         case .note: "note"
         case .hopFailed: "hop-failed"
         case .hopAnswers: "hop-answers"
+        case .connectionFailed: "connection-failed"
         }
     }
 }

@@ -31,4 +31,6 @@ package enum MessageID {
     package static let hopFailed: StaticString = "6f6cfb15c00f417aa6c73a1e7c0e938b"
     /// A next hop of a route that could not be reached answers again.
     package static let hopAnswers: StaticString = "d17afc179cc049c59918dc1275458efd"
+    /// A connection could not be made, or broke.
+    package static let connectionFailed: StaticString = "857f1a3f3d1f4553b314f88cb6904b12"
 }

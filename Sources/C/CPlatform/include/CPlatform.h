@@ -68,7 +68,7 @@ struct cp_outgoing {
     int part_count;
     const void *peer;
     socklen_t peer_length;
-    const void *local;                 // a sockaddr: the address of ours it leaves from; NULL: what the kernel chooses
+    const void *local;                 // sockaddr of ours that it leaves from; NULL: the kernel's choice
 };
 // Sends up to count (<= cp_batch) datagrams without blocking; the number sent or -1 (errno of the first).
 int cp_send(int fd, const struct cp_outgoing *datagrams, int count);
