@@ -116,7 +116,12 @@ let package = Package(
         tests("Proxy", ["Syntax", "Transaction", "SharedMemory", "SharedState", "Platform"]),
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
         tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
-        tests("Master", ["Configuration", "Platform", "SharedMemory", "SharedState"]),
+        tests(
+            "Master",
+            [
+                "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState",
+                "Syntax",
+            ]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
         tests("Resolver", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
         tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),

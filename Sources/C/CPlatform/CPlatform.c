@@ -2,6 +2,8 @@
 #include "CPlatform.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +19,21 @@
 int cp_memfd_create(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 int cp_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int cp_accept_peer(int fd, struct sockaddr_storage *peer) {
+    socklen_t length = sizeof *peer;
+    return accept4(fd, (struct sockaddr *)peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+int cp_raise_descriptors(uint64_t wanted) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -1;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) return -1;
+    }
+    return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int)limit.rlim_cur;
+}
 
 int cp_signalfd(const uint64_t *signals, int count) {
     sigset_t set;
@@ -45,30 +63,116 @@ int cp_poll_wait(int poller, struct cp_event *events, int count, int millisecond
     return n;
 }
 
-int cp_receive(int fd, struct cp_datagram *d, int count) {
+// Room for one packet info or one extended error with its address.
+enum { control_bytes = CMSG_SPACE(sizeof(struct in6_pktinfo)), error_bytes = 256 };
+
+// The address of ours that a datagram was sent to, as its control messages say.
+static void find_local(struct msghdr *message, struct sockaddr_storage *local) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            // Not the header's destination: of a broadcast, this is the interface's own address.
+            *(struct sockaddr_in *)local = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = info.ipi_spec_dst};
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            if (IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) continue;
+            *(struct sockaddr_in6 *)local = (struct sockaddr_in6){
+                .sin6_family = AF_INET6, .sin6_addr = info.ipi6_addr,
+                .sin6_scope_id = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0};
+        }
+    }
+}
+
+int cp_receive(int fd, struct cp_datagram *d, int count, int local) {
     struct mmsghdr messages[cp_batch];
+    char control[cp_batch][control_bytes] __attribute__((aligned(8)));
     if (count > cp_batch) count = cp_batch;
     for (int i = 0; i < count; i++) {
         messages[i].msg_hdr = (struct msghdr){
             .msg_name = &d[i].peer, .msg_namelen = sizeof d[i].peer, .msg_iov = d[i].parts,
-            .msg_iovlen = (size_t)d[i].part_count};
+            .msg_iovlen = (size_t)d[i].part_count, .msg_control = local ? control[i] : NULL,
+            .msg_controllen = local ? control_bytes : 0};
         messages[i].msg_len = 0;
     }
     int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) {
         d[i].length = messages[i].msg_len;
         d[i].peer_length = messages[i].msg_hdr.msg_namelen;
+        d[i].local.ss_family = AF_UNSPEC;
+        if (local) find_local(&messages[i].msg_hdr, &d[i].local);
     }
     return n;
 }
 
+int cp_want_local(int fd, int family) {
+    int on = 1;
+    return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
+                              : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+}
+
+int cp_want_errors(int fd, int family) {
+    int on = 1;
+    return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on)
+                              : setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
+}
+
+int cp_next_error(int fd, struct cp_error *error, void *data, size_t size) {
+    char control[error_bytes] __attribute__((aligned(8)));
+    struct iovec part = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+    if (n < 0) return 0;
+    *error = (struct cp_error){.length = (uint32_t)n};
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+        int of4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
+        int of6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
+        if (!of4 && !of6) continue;
+        struct sock_extended_err found;
+        memcpy(&found, CMSG_DATA(c), sizeof found);
+        // 3: destination unreachable; 1 of ICMPv6. What is no such answer of the network concerns no peer.
+        int unreachable = (found.ee_origin == SO_EE_ORIGIN_ICMP && found.ee_type == 3)
+                          || (found.ee_origin == SO_EE_ORIGIN_ICMP6 && found.ee_type == 1);
+        if (unreachable && found.ee_errno != EMSGSIZE) error->code = (int)found.ee_errno;
+    }
+    return 1;
+}
+
+// Writes the packet info that has a datagram leave from `local`; its bytes.
+static size_t put_local(const struct sockaddr *local, char *control) {
+    struct cmsghdr *c = (struct cmsghdr *)control;
+    memset(control, 0, control_bytes);
+    if (local->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *from = (const struct sockaddr_in6 *)local;
+        struct in6_pktinfo info = {.ipi6_addr = from->sin6_addr, .ipi6_ifindex = from->sin6_scope_id};
+        c->cmsg_level = IPPROTO_IPV6;
+        c->cmsg_type = IPV6_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        return CMSG_SPACE(sizeof info);
+    }
+    struct in_pktinfo info = {.ipi_spec_dst = ((const struct sockaddr_in *)local)->sin_addr};
+    c->cmsg_level = IPPROTO_IP;
+    c->cmsg_type = IP_PKTINFO;
+    c->cmsg_len = CMSG_LEN(sizeof info);
+    memcpy(CMSG_DATA(c), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+}
+
 int cp_send(int fd, const struct cp_outgoing *d, int count) {
     struct mmsghdr messages[cp_batch];
+    char control[cp_batch][control_bytes] __attribute__((aligned(8)));
     if (count > cp_batch) count = cp_batch;
     for (int i = 0; i < count; i++) {
         messages[i].msg_hdr = (struct msghdr){
             .msg_name = (void *)d[i].peer, .msg_namelen = d[i].peer_length, .msg_iov = (struct iovec *)d[i].parts,
             .msg_iovlen = (size_t)d[i].part_count};
+        if (d[i].local) {
+            messages[i].msg_hdr.msg_control = control[i];
+            messages[i].msg_hdr.msg_controllen = put_local(d[i].local, control[i]);
+        }
         messages[i].msg_len = 0;
     }
     return sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -23,6 +23,7 @@ extension LogEvent {
         case .hopAnswers: MessageID.hopAnswers
         case .resolverFailed: MessageID.resolverFailed
         case .resolverAnswers: MessageID.resolverAnswers
+        case .connectionFailed: MessageID.connectionFailed
         }
     }
 }
@@ -49,6 +50,7 @@ extension LogEvent {
         case .hopAnswers: "hop-answers"
         case .resolverFailed: "resolver-failed"
         case .resolverAnswers: "resolver-answers"
+        case .connectionFailed: "connection-failed"
         }
     }
 }

@@ -16,7 +16,7 @@ extension MasterProcess {
         state.processes.beat(now, process)
         do {
             let pid = try starter.start(
-                process, reading: reading[process.index], writing: writing, sockets: sockets)
+                process, reading: reading[process.index], writing: writing, sockets: datagramSockets)
             children[index].pid = pid
             state.processes.setPid(pid, process)
             log.note(.childStarted, .info, "\(process.name) started, pid \(pid)")

@@ -19,6 +19,8 @@ struct MasterProcess: ~Copyable {
     let notifier: Notifier
     /// Listeners' sockets by number, owned for the life of the process.
     let sockets: [Int32]
+    /// The same, -1 for those of TCP, which are nobody else's business.
+    let datagramSockets: [Int32]
     /// Both ends of every mailbox by process number, -1 where there is no such process; owned likewise.
     let reading: [Int32]
     let writing: [Int32]
@@ -27,6 +29,8 @@ struct MasterProcess: ~Copyable {
     var stoppingSince: UInt64 = 0
     var isLoggerTold = false
     var reception: Reception
+    private var datagramErrors: DatagramErrors
+    var connections: Connections
     private let control: ControlSocket
     var controlPeers = ControlPeers()
     var commands = WaitingCommands()
@@ -46,6 +50,7 @@ struct MasterProcess: ~Copyable {
         static let signals: UInt64 = 1
         static let control: UInt64 = 2
         static let inbox: UInt64 = 3
+        static let connections: UInt64 = 4
         static let listener: UInt64 = 0x100
         static let mailbox: UInt64 = 0x200
         static let controlPeer: UInt64 = 0x1_0000_0000
@@ -56,8 +61,8 @@ struct MasterProcess: ~Copyable {
         let workers = Int(published.workers)
         // Sockets first: a port that is taken is the most likely reason not to start.
         var sockets: [Int32] = []
-        for (index, listener) in options.configuration.listen.enumerated() {
-            let socket = try ListeningSocket(listener, advertised: published.advertised[index])
+        for listener in options.configuration.listen {
+            let socket = try ListeningSocket(listener)
             sockets.append(socket.takeDescriptor())
         }
         let control = try ControlSocket(path: options.runtimeDirectory + "/control.sock")
@@ -91,7 +96,8 @@ struct MasterProcess: ~Copyable {
         let poller = try Poller()
         try poller.add(signals.number, token: Token.signals)
         try poller.add(control.descriptor.number, token: Token.control)
-        for (index, socket) in sockets.enumerated() {
+        for (index, socket) in sockets.enumerated()
+        where options.configuration.listen[index].transport == .udp {
             try poller.add(socket, token: Token.listener + UInt64(index))
         }
         try poller.add(reading[ProcessID.master.index], token: Token.inbox)
@@ -99,14 +105,29 @@ struct MasterProcess: ~Copyable {
             try poller.add(writing[process.index], token: Token.mailbox + UInt64(process.rawValue), [])
         }
 
+        var log = LogWriter(state: state, process: .master, level: published.logLevel)
+        let connections = try Connections(
+            state: state, keys: Keys(memory: keyArena.memory),
+            limits: ConnectionLimits(published).granted(&log),
+            listeners: options.configuration.listen.enumerated().filter { $0.element.transport == .tcp }.map {
+                Connections.Listening(
+                    number: UInt16($0.offset), socket: sockets[$0.offset], address: $0.element.address)
+            }, log: LogWriter(state: state, process: .master, level: published.logLevel))
+        try poller.add(connections.pollerNumber, token: Token.connections)
+
         reception = Reception(state: state, keys: Keys(memory: keyArena.memory))
+        self.connections = connections
+        datagramErrors = DatagramErrors()
         mail = MailSender(state: state, process: .master)
         inbox = PlainReceiver(mailbox: reading[ProcessID.master.index])
-        log = LogWriter(state: state, process: .master, level: published.logLevel)
+        self.log = log
         notifier = Notifier()
         self.options = options
         self.routeKeyError = routeKeyError
         self.sockets = sockets
+        datagramSockets = sockets.indices.map {
+            options.configuration.listen[$0].transport == .udp ? sockets[$0] : -1
+        }
         self.control = control
         self.arena = arena
         self.keyArena = keyArena
@@ -160,6 +181,7 @@ struct MasterProcess: ~Copyable {
             if isStopping && !children.contains(where: \.isRunning) { break }
             let events = poller.wait(milliseconds: patience(now))
             for index in 0..<events { handle(poller.event(index)) }
+            connections.tend(Clock.milliseconds(), &reception)
             flushMail()
         }
         control.remove()
@@ -171,18 +193,25 @@ struct MasterProcess: ~Copyable {
         case Token.signals: takeSignals()
         case Token.control: acceptControl()
         case Token.inbox: takeMail()
+        case Token.connections: connections.serve(Clock.milliseconds(), &reception)
         case Token.controlPeer...: serve(Int32(event.token - Token.controlPeer))
         case Token.mailbox...:
             let process = ProcessID(rawValue: UInt8(event.token - Token.mailbox))
             if event.writable { resume(process) }
         case Token.listener...:
-            let listener = UInt16(event.token - Token.listener)
-            // A few batches, then the others' turn; level-triggered, so what is left comes again.
-            for _ in 0..<4
-            where reception.receive(from: sockets[Int(listener)], listener: listener) < Int(cp_batch) {
-                break
-            }
+            receive(UInt16(event.token - Token.listener), event)
         default: break
+        }
+    }
+
+    private mutating func receive(_ listener: UInt16, _ event: Poller.Event) {
+        let socket = sockets[Int(listener)]
+        if event.failed { datagramErrors.drain(socket, reception) }
+        let address = options.configuration.listen[Int(listener)].address
+        // A few batches, then the others' turn; level-triggered, so what is left comes again.
+        for _ in 0..<4 {
+            let count = reception.receive(from: socket, listener: listener, address: address)
+            if count < Int(cp_batch) { break }
         }
     }
 
@@ -203,7 +232,8 @@ struct MasterProcess: ~Copyable {
     // MARK: mail
 
     private mutating func flushMail() {
-        if log.takeWake() { _ = state.masterRing(to: .logger).append(Mail(.logged)) }
+        let wakes = (log.takeWake(), connections.log.takeWake())
+        if wakes.0 || wakes.1 { _ = state.masterRing(to: .logger).append(Mail(.logged)) }
         for child in children { flushRing(child.process) }
     }
 
@@ -284,6 +314,7 @@ struct MasterProcess: ~Copyable {
         if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }
         for child in children where child.restartAt != 0 { next = min(next, child.restartAt) }
         if let deadline = commands.nextDeadline { next = min(next, deadline) }
+        if let deadline = connections.nextDeadline(now) { next = min(next, deadline) }
         return next <= now ? 0 : Int32(min(next - now, 60_000))
     }
 

@@ -60,28 +60,38 @@ package enum MailReceiver {
 package struct PlainReceiver {
     private let mailbox: Int32
     private var batch = InlineArray<32, Mail>(repeating: Mail())
+    /// Messages of the last datagram, and how many of them were given out.
+    private var count = 0
+    private var taken = 0
     /// The last sequence number of each sender: one that died between sending and noting it sends again.
     private var seen = InlineArray<68, UInt64>(repeating: 0)
 
     /// - Parameter mailbox: its reading end.
     package init(mailbox: Int32) { self.mailbox = mailbox }
 
-    /// The messages of one datagram that were not received before; nil where no datagram is there.
-    package mutating func next() -> [Mail]? {
+    /// The next message that was not received before; nil where none is there.
+    package mutating func next() -> Mail? {
+        while true {
+            while taken < count {
+                let mail = batch[taken]
+                taken += 1
+                precondition(mail.sender.index < ProcessID.limit)
+                if mail.sequence <= seen[mail.sender.index] { continue }
+                seen[mail.sender.index] = mail.sequence
+                return mail
+            }
+            if !receive() { return nil }
+        }
+    }
+
+    private mutating func receive() -> Bool {
         var span = batch.mutableSpan
         let received = unsafe span.withUnsafeMutableBytes {
             unsafe recv(mailbox, $0.baseAddress!, $0.count, Int32(MSG_DONTWAIT))
         }
-        if received <= 0 { return nil }
-        var fresh: [Mail] = []
-        for index in 0..<received / Mail.bytes {
-            let mail = batch[index]
-            precondition(mail.sender.index < ProcessID.limit)
-            if mail.sequence <= seen[mail.sender.index] { continue }
-            seen[mail.sender.index] = mail.sequence
-            fresh.append(mail)
-        }
-        return fresh
+        taken = 0
+        count = max(received, 0) / Mail.bytes
+        return received > 0
     }
 }
 

@@ -24,6 +24,9 @@ package struct Poller: ~Copyable {
         events = Array(repeating: cp_event(), count: Int(cp_batch))
     }
 
+    /// For a poller that holds this one: it is readable where something is ready here.
+    package var number: Int32 { descriptor.number }
+
     package func add(_ number: Int32, token: UInt64, _ interest: Interest = .readable) throws(SystemError) {
         if cp_poll_change(descriptor.number, 1, number, interest.rawValue, token) < 0 {
             throw .last("epoll_ctl")

@@ -37,6 +37,12 @@ package enum Counter: Int, CaseIterable {
     case dnsQuestions, dnsFailures, dnsRefused
     /// Answers that were forgotten before their time, for the cache was full.
     case dnsEvicted
+    /// TCP connections that peers have made, and that we have.
+    case connectionsAccepted, connectionsOpened
+    /// TCP connections that a limit left no room for.
+    case connectionsRefused
+    /// TCP connections that could not be made, or ended by a fault or a timeout.
+    case connectionsFailed
 
     /// "retransmissions_sent".
     package var name: String {
@@ -44,6 +50,12 @@ package enum Counter: Int, CaseIterable {
             text += letter.isUppercase ? "_" + letter.lowercased() : String(letter)
         }
     }
+}
+
+/// What there is of something now, as the master keeps it.
+package enum Gauge: Int, CaseIterable {
+    /// TCP connections, those that are being made included.
+    case connections
 }
 
 /// One block of cells per process, each written by that process only.
@@ -67,6 +79,13 @@ package struct Counters: BitwiseCopyable {
         let cell = cell(counter, process)
         memory.storeAtomic(memory.loadAtomic(cell) &+ amount, at: cell)
     }
+
+    /// Gauges lie at the end of the master's block.
+    private func cell(_ gauge: Gauge) -> Int { base + (Counters.cells - 1 - gauge.rawValue) * 8 }
+
+    package func set(_ gauge: Gauge, _ value: Int) { memory.storeAtomic(UInt64(value), at: cell(gauge)) }
+
+    package func value(_ gauge: Gauge) -> Int { Int(clamping: memory.loadAtomic(cell(gauge))) }
 
     /// Over all processes.
     package func total(_ counter: Counter) -> UInt64 {

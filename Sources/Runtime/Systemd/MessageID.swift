@@ -35,4 +35,6 @@ package enum MessageID {
     package static let resolverFailed: StaticString = "cc15785f32ce49d699730e83822316a6"
     /// A name server that did not answer answers again.
     package static let resolverAnswers: StaticString = "789580949727436ab1e89796f97ae8b2"
+    /// A connection could not be made, or broke.
+    package static let connectionFailed: StaticString = "857f1a3f3d1f4553b314f88cb6904b12"
 }

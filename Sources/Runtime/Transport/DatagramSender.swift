@@ -9,6 +9,7 @@ import SharedState
     private let memory: Memory
     private let batch: UnsafeMutablePointer<cp_outgoing>
     private let peers: UnsafeMutablePointer<SocketAddress>
+    private let locals: UnsafeMutablePointer<SocketAddress>
     private let sockets: InlineArray<16, Int32>
 
     package init(memory: Memory, sockets: InlineArray<16, Int32>) {
@@ -18,12 +19,18 @@ import SharedState
         unsafe batch.initialize(repeating: cp_outgoing(), count: Int(cp_batch))
         unsafe peers = UnsafeMutablePointer<SocketAddress>.allocate(capacity: Int(cp_batch))
         unsafe peers.initialize(repeating: SocketAddress(), count: Int(cp_batch))
+        unsafe locals = UnsafeMutablePointer<SocketAddress>.allocate(capacity: Int(cp_batch))
+        unsafe locals.initialize(repeating: SocketAddress(), count: Int(cp_batch))
     }
 
     deinit {
         unsafe batch.deallocate()
         unsafe peers.deallocate()
+        unsafe locals.deallocate()
     }
+
+    /// Times that a datagram is sent again before its error is taken for its own.
+    private static let tries = 4
 
     /// Sends entries 0 ..< `count`; the number that the kernel refused.
     ///
@@ -51,10 +58,10 @@ import SharedState
                     done += Int(result)
                     sent += Int(result)
                     tries = 0
-                } else if tries == 0 || SystemError.lastCode == EINTR {
-                    // An ICMP error of an earlier datagram is reported to any sender on the socket: once
-                    // again.
-                    tries = 1
+                } else if tries < DatagramSender.tries || SystemError.lastCode == EINTR {
+                    // An ICMP error of an earlier datagram is reported to any sender on the socket, and others
+                    // may come meanwhile.
+                    tries += 1
                 } else {
                     let code = SystemError.lastCode
                     if code != EAGAIN && code != ENOBUFS { onFailure(turn.entry(first + done), code) }
@@ -72,6 +79,8 @@ import SharedState
         unsafe peers[index] = entry.endpoint.peer
         unsafe batch[index].peer = UnsafeRawPointer(peers + index)
         unsafe batch[index].peer_length = entry.endpoint.peer.length
+        unsafe locals[index] = entry.endpoint.local
+        unsafe batch[index].local = entry.endpoint.local.isNone ? nil : UnsafeRawPointer(locals + index)
         unsafe batch[index].parts.0 = iovec(
             iov_base: memory.address(Int(entry.first), count: Int(entry.firstCount)),
             iov_len: Int(entry.firstCount))

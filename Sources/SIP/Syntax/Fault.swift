@@ -17,12 +17,14 @@ package enum Fault: UInt8, CaseIterable, Equatable, Sendable {
     case methodMismatch, bodyTooShort
     case duplicateFrom, duplicateTo, duplicateCallID, duplicateCSeq, duplicateMaxForwards,
         duplicateContentLength
+    /// Of streams only (`StreamFramer`).
+    case missingContentLength, headerTooLarge
 
     /// The status of the answer: 400, or 505 and 513 where RFC 3261 §21 has a code of its own.
     package var status: UInt16 {
         switch self {
         case .unsupportedVersion: 505
-        case .messageTooLarge: 513
+        case .messageTooLarge, .headerTooLarge: 513
         default: 400
         }
     }
@@ -58,6 +60,8 @@ package enum Fault: UInt8, CaseIterable, Equatable, Sendable {
         case .duplicateCSeq: "Duplicate CSeq"
         case .duplicateMaxForwards: "Duplicate Max-Forwards"
         case .duplicateContentLength: "Duplicate Content-Length"
+        case .missingContentLength: "Missing Content-Length"
+        case .headerTooLarge: "Header Too Large"
         }
     }
 }

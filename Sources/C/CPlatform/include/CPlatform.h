@@ -20,17 +20,23 @@ static inline void cp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 // Linux calls behind _GNU_SOURCE. All return -1 with errno set, as the calls they wrap.
 int cp_memfd_create(const char *name);
 int cp_accept(int fd);
+int cp_accept_peer(int fd, struct sockaddr_storage *peer);
+// Lets the process have that many open descriptors, if it may; how many it may have now, -1 on failure.
+int cp_raise_descriptors(uint64_t wanted);
 int cp_signalfd(const uint64_t *signals, int count);
 // The next signal of a signalfd, 0 where there is none.
 int cp_signal_next(int fd);
 
-// One received datagram: payload in up to two stretches, and its sender.
+// One received datagram: payload in up to two stretches, its sender, and where that sent it to.
 struct cp_datagram {
     struct iovec parts[2];
     int part_count;
     uint32_t length;                   // out: bytes received
-    struct sockaddr_storage peer;      // out (receive), in (send)
+    struct sockaddr_storage peer;      // out
     socklen_t peer_length;
+    // out, where asked for: the address of ours, without a port, of a link-local one the interface as its scope;
+    // family 0 where the kernel does not say, or it is one of many.
+    struct sockaddr_storage local;
 };
 enum { cp_batch = 64 };
 
@@ -42,13 +48,27 @@ int cp_poll_change(int poller, int change, int fd, uint32_t events, uint64_t tok
 // Waits (milliseconds, -1: without end); the number of events, at most count and cp_batch.
 int cp_poll_wait(int poller, struct cp_event *events, int count, int milliseconds);
 // Receives up to count (<= cp_batch) datagrams without blocking; the number received or -1.
-int cp_receive(int fd, struct cp_datagram *datagrams, int count);
+// `local`: also the addresses that they were sent to (cp_want_local).
+int cp_receive(int fd, struct cp_datagram *datagrams, int count, int local);
+// Has a UDP socket of that family tell to which address of ours a datagram was sent.
+int cp_want_local(int fd, int family);
+
+// Has a UDP socket of that family keep ICMP errors in its error queue.
+int cp_want_errors(int fd, int family);
+// What an ICMP message said of a datagram of ours.
+struct cp_error {
+    int code;                          // errno; 0: the next hop has nothing against it, or the error is our own
+    uint32_t length;                   // bytes of the datagram that came back
+};
+// Takes one error out of the queue; the datagram's begin goes to `data`. 1, or 0 where there is none.
+int cp_next_error(int fd, struct cp_error *error, void *data, size_t size);
 
 struct cp_outgoing {
     struct iovec parts[4];
     int part_count;
     const void *peer;
     socklen_t peer_length;
+    const void *local;                 // sockaddr of ours that it leaves from; NULL: the kernel's choice
 };
 // Sends up to count (<= cp_batch) datagrams without blocking; the number sent or -1 (errno of the first).
 int cp_send(int fd, const struct cp_outgoing *datagrams, int count);

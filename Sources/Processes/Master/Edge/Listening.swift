@@ -3,27 +3,27 @@ import Configuration
 import Glibc
 import Platform
 
-/// A listener's socket, and what it is called outside.
+/// A listener's socket.
 struct ListeningSocket: ~Copyable {
     let descriptor: Descriptor
-    /// As bound, port included.
-    let address: SocketAddress
-    let advertised: SocketAddress
 
-    /// Binds a UDP listener. The kernel is asked for a large receive buffer: the default holds 100 to 300
-    /// messages.
-    init(_ listener: Listener, advertised: SocketAddress) throws(SystemError) {
+    /// Milliseconds for which a peer may leave what we sent unacknowledged.
+    private static let userTimeout: Int32 = 30_000
+
+    /// Binds a listener, and has one of TCP listen.
+    init(_ listener: Listener) throws(SystemError) {
         let address = listener.address
         let family = Int32(address.family)
-        let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let kind = listener.transport == .udp ? SOCK_DGRAM : SOCK_STREAM
+        let type = Int32(kind.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let opened = Descriptor(owning: try check("socket") { socket(family, type, 0) })
-        var on: Int32 = 1
-        if address.isIPv6 {
-            _ = unsafe setsockopt(opened.number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4)
-        }
-        var size: Int32 = 8 << 20
-        for option in [SO_RCVBUF, SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE] {
-            _ = unsafe setsockopt(opened.number, SOL_SOCKET, option, &size, 4)
+        if address.isIPv6 { ListeningSocket.set(opened.number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+        if listener.transport == .udp {
+            ListeningSocket.prepareDatagrams(opened.number, address)
+        } else {
+            // After a restart, connections of the one before still linger.
+            ListeningSocket.set(opened.number, SOL_SOCKET, SO_REUSEADDR, 1)
+            ListeningSocket.prepareStream(opened.number)
         }
         var target = address
         let result = unsafe withUnsafeBytes(of: &target) {
@@ -32,10 +32,32 @@ struct ListeningSocket: ~Copyable {
                 socklen_t(address.length))
         }
         if result < 0 { throw .last("bind \(listener.text)") }
+        if listener.transport != .udp && listen(opened.number, SOMAXCONN) < 0 {
+            throw .last("listen \(listener.text)")
+        }
         let raised = try opened.raised()
         descriptor = raised
-        self.address = address
-        self.advertised = advertised
+    }
+
+    private static func set(_ socket: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
+        var value = value
+        _ = unsafe setsockopt(socket, level, option, &value, 4)
+    }
+
+    private static func prepareDatagrams(_ socket: Int32, _ address: SocketAddress) {
+        // The default holds 100 to 300 messages.
+        for option in [SO_RCVBUF, SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE] {
+            set(socket, SOL_SOCKET, option, 8 << 20)
+        }
+        // The answer leaves from the address that was asked.
+        if address.isWildcard { _ = cp_want_local(socket, Int32(address.family)) }
+        _ = cp_want_errors(socket, Int32(address.family))
+    }
+
+    /// What a connection has of its listener, or is given.
+    static func prepareStream(_ socket: Int32) {
+        set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        set(socket, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, userTimeout)
     }
 
     /// The descriptor, for someone who keeps it as long as the process lives.

@@ -7,20 +7,21 @@ import SharedMemory
 import SharedState
 import Syntax
 
-/// Reception, parsing and dispatch (design P8): datagrams come straight into message slots, are scanned once,
-/// and go to the worker that has their call.
+/// Reception, parsing and dispatch (design P8): datagrams come straight into message slots, messages of streams
+/// are copied there; they are scanned once, and go to the worker that has their call.
 ///
 ///     socket ──recvmmsg──▶ slots ──scan──▶ mail ring of worker w ──one datagram a turn──▶ worker w
+///     connection ──frame──▶ ↑
 ///
 /// Requests go by keyed hash of Call-ID, so all of a call meets in one worker; responses by our own branch.
 @safe struct Reception: ~Copyable {
     private static let batch = Int(cp_batch)
     private static let spillBytes = 65536 - Slots.smallCapacity
 
-    private let state: SharedState
-    private let keys: Keys
-    private let workers: Int
-    private var pool: SlotPool
+    let state: SharedState
+    let keys: Keys
+    let workers: Int
+    var pool: SlotPool
     private let datagrams: UnsafeMutablePointer<cp_datagram>
     /// What of a long datagram does not fit a small slot.
     private let spill: UnsafeMutableRawPointer
@@ -44,13 +45,16 @@ import Syntax
     }
 
     /// Receives one batch from a listener's socket and dispatches it; the number of datagrams.
-    mutating func receive(from socket: Int32, listener: UInt16) -> Int {
+    ///
+    /// - Parameter address: of the listener.
+    mutating func receive(from socket: Int32, listener: UInt16, address: SocketAddress) -> Int {
         while hand.count < Reception.batch, let slot = pool.takeSmall() { hand.append(slot) }
         if hand.isEmpty { return dropOne(socket) }
         for place in 0..<hand.count { prepare(place) }
-        let count = unsafe Int(cp_receive(socket, datagrams, Int32(hand.count)))
+        let count = unsafe Int(
+            cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
         if count <= 0 { return 0 }
-        for place in 0..<count { take(place, listener) }
+        for place in 0..<count { take(place, listener, address) }
         hand.removeFirst(count)
         return count
     }
@@ -68,18 +72,23 @@ import Syntax
     private mutating func dropOne(_ socket: Int32) -> Int {
         unsafe datagrams[0].parts.0 = iovec(iov_base: spill, iov_len: Reception.spillBytes)
         unsafe datagrams[0].part_count = 1
-        let count = unsafe Int(cp_receive(socket, datagrams, 1))
+        let count = unsafe Int(cp_receive(socket, datagrams, 1, 0))
         if count > 0 { state.counters.add(.droppedNoSlot, .master) }
         return max(count, 0)
     }
 
     /// One received datagram: into its final slot, scanned, dispatched, or its slot given back.
-    private mutating func take(_ place: Int, _ listener: UInt16) {
+    private mutating func take(_ place: Int, _ listener: UInt16, _ address: SocketAddress) {
         state.counters.add(.messagesReceived, .master)
         var slot = hand[place]
         var header = SlotHeader()
         header.length = unsafe datagrams[place].length
         header.endpoint = unsafe Endpoint(.udp, SocketAddress(datagrams[place].peer), listener: listener)
+        var local = unsafe SocketAddress(datagrams[place].local)
+        if !local.isNone {
+            local.port = address.port
+            header.endpoint.local = local
+        }
         let length = Int(header.length)
         if length > Slots.smallCapacity {
             // A large slot holds the longest datagram there is.
@@ -92,7 +101,36 @@ import Syntax
             slot = large
         }
         state.slots.setHeader(header, slot.index)
-        if !dispatch(slot, header) { pool.giveBack(slot) }
+        switch dispatch(slot, header) {
+        case .handed: return
+        case .noSlot: state.counters.add(.droppedNoSlot, .master)
+        case .noMail: state.counters.add(.mailDropped, .master)
+        case .dropped, .notSIP: break
+        }
+        pool.giveBack(slot)
+    }
+
+    /// Dispatches one message of a stream, or what can be read of a faulty one. Where there is no room for it now,
+    /// nothing has happened.
+    mutating func receive(_ bytes: Span<UInt8>, from endpoint: Endpoint, fault: Fault?) -> Dispatch {
+        guard let slot = pool.takeForStream(bytes.count) else { return .noSlot }
+        var writer = state.memory.writer(
+            state.slots.bytesOffset(slot.index), capacity: state.slots.capacity(slot.index))
+        writer.append(bytes)
+        var header = SlotHeader()
+        header.length = UInt32(writer.count)
+        header.endpoint = endpoint
+        header.fault = fault.map { $0.rawValue + 1 } ?? 0
+        state.slots.setHeader(header, slot.index)
+        let result = dispatch(slot, header)
+        switch result {
+        case .handed: state.counters.add(.messagesReceived, .master)
+        case .dropped, .notSIP:
+            state.counters.add(.messagesReceived, .master)
+            pool.giveBack(slot)
+        case .noSlot, .noMail: pool.giveBack(slot)
+        }
+        return result
     }
 
     /// Puts a message that the master has made into a slot that stays its own; nil where none is free.
@@ -119,66 +157,5 @@ import Syntax
         unsafe state.memory.address(target + Slots.smallCapacity, count: rest).copyMemory(
             from: spill + place * Reception.spillBytes, byteCount: rest)
         return large
-    }
-
-    /// Scans and mails one message; false where it is dropped.
-    private mutating func dispatch(_ slot: SlotReference, _ header: SlotHeader) -> Bool {
-        let bytes = state.slots.bytes(slot.index)
-        var index = MessageIndex()
-        let result = Scanner.scan(bytes, into: &index)
-        var mail = Mail(index.isRequest ? .request : .response)
-        mail.slot = slot
-        switch result {
-        case .notSIP:
-            state.counters.add(.droppedNotSip, .master)
-            return false
-        case .complete: break
-        case .faulty(let fault):
-            if !index.isRequest {
-                state.counters.add(.badResponses, .master)
-                return false
-            }
-            var marked = header
-            marked.fault = fault.rawValue + 1
-            state.slots.setHeader(marked, slot.index)
-        }
-        state.memory.store(index, at: state.slots.indexOffset(slot.index))
-        let message = Message(bytes, index)
-        var worker: Int
-        if index.isRequest {
-            state.counters.add(.requestsReceived, .master)
-            worker = workerOfCall(message)
-        } else {
-            state.counters.add(.responsesReceived, .master)
-            guard let branch = Branch(message.branch), branch.isStateless || branch.isGenuine(keys: keys)
-            else {
-                state.counters.add(.strayResponses, .master)
-                return false
-            }
-            if branch.isStateless {
-                worker = workerOfCall(message)
-            } else {
-                guard branch.transaction.worker < workers else { return false }
-                worker = ForkPlacement.worker(
-                    owner: branch.transaction.worker, fork: branch.fork, workers: workers)
-                mail.transaction = branch.transaction
-                mail.fork = branch.fork
-                mail.attempt = branch.attempt
-            }
-        }
-        let receiver = ProcessID.worker(worker)
-        guard pool.mayHand(to: receiver) else {
-            state.counters.add(.droppedNoSlot, .master)
-            return false
-        }
-        if state.masterRing(to: receiver).append(mail) { return true }
-        state.counters.add(.mailDropped, .master)
-        return false
-    }
-
-    private func workerOfCall(_ message: Message) -> Int {
-        var hash = keys.tables
-        hash.combine(message.callID)
-        return Int(hash.finalize() % UInt64(workers))
     }
 }

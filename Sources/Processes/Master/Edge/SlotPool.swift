@@ -44,6 +44,16 @@ struct SlotPool: ~Copyable {
         return large.popLast().map { slots.take($0) }
     }
 
+    /// A slot for a message of a stream, which can wait: the last eighth is for datagrams, which cannot.
+    mutating func takeForStream(_ count: Int) -> SlotReference? {
+        if count <= Slots.smallCapacity {
+            if small.count <= slots.smallCount / 8 { refill() }
+            return small.count > slots.smallCount / 8 ? small.popLast().map { slots.take($0) } : nil
+        }
+        if large.count <= slots.largeCount / 8 { refill() }
+        return large.count > slots.largeCount / 8 ? large.popLast().map { slots.take($0) } : nil
+    }
+
     /// Takes back a slot that was not handed out.
     mutating func giveBack(_ slot: SlotReference) { slots.release(slot, by: .master) }
 

@@ -120,16 +120,26 @@ extension MasterProcess {
 
     /// Everything that others may ask of the master.
     mutating func takeMail() {
-        // A few datagrams, then the others' turn.
-        for _ in 0..<8 {
-            guard let batch = inbox.next() else { return }
-            for mail in batch {
-                precondition(
-                    MailGraph.allows(mail.kind, from: mail.sender, to: .master), "mail from the wrong process"
-                )
-                if mail.kind == .registered { takeRegistered(mail) }
+        let now = Clock.milliseconds()
+        // So many, then the others' turn.
+        for _ in 0..<256 {
+            guard let mail = inbox.next() else { return }
+            precondition(
+                MailGraph.allows(mail.kind, from: mail.sender, to: .master), "mail from the wrong process")
+            switch mail.kind {
+            case .registered: takeRegistered(mail)
+            case .send: send(mail, now)
+            default: break
             }
         }
+    }
+
+    /// A worker's message to a connection.
+    private mutating func send(_ mail: Mail, _ now: UInt64) {
+        guard state.slots.isHeld(mail.slot, by: .master) else { return }
+        let endpoint = state.slots.header(mail.slot.index).endpoint
+        connections.send(state.slots.bytes(mail.slot.index), to: endpoint, RequestMark(mail), now)
+        state.slots.release(mail.slot, by: .master)
     }
 
     /// The locator has done what a command wants, or refused.

@@ -1,0 +1,186 @@
+import Glibc
+import Platform
+import SharedState
+
+/// The connections, by number, by peer, and how many there are of each host. Its places are made as they are
+/// needed, so a table for many costs nothing while there are few.
+@safe struct ConnectionTable: ~Copyable {
+    /// Connections there may be, and those of one host that it may have made.
+    let limit: Int
+    let hostLimit: Int
+    private let hash: KeyedHash
+    private let cells: UnsafeMutablePointer<Connection>
+    /// Places that were used at least once.
+    private(set) var made = 0
+    private var firstFree: Int32 = -1
+    private(set) var count = 0
+    private var buckets: [Int32]
+    private var hosts: [HostKey: Host] = [:]
+    /// When something may be due at a place; `UInt64.max`: nothing. Beside the cells, for all are looked at often.
+    var due: [UInt64]
+
+    /// The host of a peer; of IPv6 the network of 64 bits, for who has one address there has all.
+    struct HostKey: Hashable {
+        private let family: UInt16
+        private let value: UInt64
+
+        init(_ peer: SocketAddress) {
+            family = peer.family
+            if peer.isIPv4 {
+                value = UInt64(peer.ipv4)
+            } else {
+                var bits: UInt64 = 0
+                for group in 0..<4 { bits = bits << 16 | UInt64(peer.group(group)) }
+                value = bits
+            }
+        }
+    }
+
+    struct Host {
+        var count = 0
+        /// It was told that it is at the limit.
+        var isTold = false
+    }
+
+    init(limit: Int, hostLimit: Int, hash: KeyedHash) {
+        self.limit = limit
+        self.hostLimit = hostLimit
+        self.hash = hash
+        unsafe cells = UnsafeMutablePointer<Connection>.allocate(capacity: limit)
+        var size = 64
+        while size < limit { size *= 2 }
+        buckets = Array(repeating: -1, count: size)
+        due = []
+    }
+
+    deinit {
+        for index in 0..<made where unsafe cells[index].phase != .free {
+            unsafe close(cells[index].descriptor)
+        }
+        unsafe cells.deinitialize(count: made)
+        unsafe cells.deallocate()
+    }
+
+    subscript(_ index: Int) -> Connection {
+        @inline(__always) _read {
+            precondition(index >= 0 && index < made)
+            yield unsafe cells[index]
+        }
+        @inline(__always) _modify {
+            precondition(index >= 0 && index < made)
+            yield unsafe &cells[index]
+        }
+    }
+
+    // MARK: places
+
+    /// A place for a connection to `peer`, which is owned from now on; nil where there are as many as may be.
+    mutating func add(_ descriptor: Int32, _ peer: SocketAddress, listener: UInt16) -> Int? {
+        if count == limit { return nil }
+        let index: Int
+        if firstFree >= 0 {
+            index = Int(firstFree)
+            firstFree = self[index].next
+        } else {
+            index = made
+            unsafe (cells + made).initialize(to: Connection(generation: 1))
+            due.append(.max)
+            made += 1
+        }
+        count += 1
+        self[index].phase = .open
+        self[index].descriptor = descriptor
+        self[index].peer = peer
+        self[index].listener = listener
+        let bucket = bucket(peer)
+        self[index].next = buckets[bucket]
+        buckets[bucket] = Int32(index)
+        hosts[HostKey(peer), default: Host()].count += 1
+        return index
+    }
+
+    /// Closes a connection; whoever still speaks of it means none.
+    mutating func remove(_ index: Int) {
+        precondition(self[index].phase != .free)
+        unlink(index)
+        let key = HostKey(self[index].peer)
+        var host = hosts[key] ?? Host(count: 1)
+        host.count -= 1
+        if host.count <= hostLimit - max(hostLimit / 10, 1) { host.isTold = false }
+        hosts[key] = host.count > 0 ? host : nil
+        close(self[index].descriptor)
+        let generation = self[index].generation &+ 1
+        self[index] = Connection(generation: generation == 0 ? 1 : generation)
+        self[index].next = firstFree
+        firstFree = Int32(index)
+        due[index] = .max
+        count -= 1
+    }
+
+    private mutating func unlink(_ index: Int) {
+        let bucket = bucket(self[index].peer)
+        let next = self[index].next
+        if buckets[bucket] == Int32(index) {
+            buckets[bucket] = next
+            return
+        }
+        var place = Int(buckets[bucket])
+        while self[place].next != Int32(index) { place = Int(self[place].next) }
+        self[place].next = next
+    }
+
+    // MARK: look-up
+
+    func reference(_ index: Int) -> ConnectionReference {
+        ConnectionReference(index: index, generation: self[index].generation)
+    }
+
+    /// The place of a connection that still is; nil for one that is gone.
+    func find(_ reference: ConnectionReference) -> Int? {
+        let index = reference.index
+        guard index >= 0, index < made, self[index].generation == reference.generation,
+            self[index].phase != .free
+        else { return nil }
+        return index
+    }
+
+    /// The newest connection to `peer` that can be written to, rather one of that listener.
+    func find(_ peer: SocketAddress, listener: UInt16) -> Int? {
+        var found: Int?
+        var place = Int(buckets[bucket(peer)])
+        while place >= 0 {
+            let isUsable = self[place].phase == .open || self[place].phase == .connecting
+            if isUsable && self[place].peer == peer {
+                if self[place].listener == listener { return place }
+                if found == nil { found = place }
+            }
+            place = Int(self[place].next)
+        }
+        return found
+    }
+
+    private func bucket(_ peer: SocketAddress) -> Int {
+        var hash = hash
+        hash.combine(UInt64(peer.port) << 16 | UInt64(peer.family))
+        if peer.isIPv4 {
+            hash.combine(UInt64(peer.ipv4))
+        } else {
+            for group in 0..<8 { hash.combine(UInt64(peer.group(group))) }
+        }
+        return Int(truncatingIfNeeded: hash.finalize()) & (buckets.count - 1)
+    }
+
+    // MARK: hosts
+
+    /// True where the host of `peer` has as many connections as it may.
+    func isHostFull(_ peer: SocketAddress) -> Bool { hosts[HostKey(peer)]?.count ?? 0 >= hostLimit }
+
+    /// True the first time since the host had a tenth less than it may.
+    mutating func tellsHostFull(_ peer: SocketAddress) -> Bool {
+        let key = HostKey(peer)
+        guard var host = hosts[key], !host.isTold else { return false }
+        host.isTold = true
+        hosts[key] = host
+        return true
+    }
+}

@@ -1,0 +1,84 @@
+import Proxy
+import SharedState
+import Syntax
+
+/// What has become of a received message.
+enum Dispatch: Equatable {
+    /// It is on its way to a worker, and its slot with it.
+    case handed
+    /// No worker wants it; it was counted.
+    case dropped
+    case notSIP
+    /// The worker holds as many slots as it may, or none is free.
+    case noSlot
+    /// The worker's mail ring is full.
+    case noMail
+}
+
+extension Reception {
+    /// Scans and mails one message. Its header says whether it is known to be faulty.
+    mutating func dispatch(_ slot: SlotReference, _ header: SlotHeader) -> Dispatch {
+        let bytes = state.slots.bytes(slot.index)
+        var index = MessageIndex()
+        let result = Scanner.scan(bytes, into: &index)
+        var mail = Mail(index.isRequest ? .request : .response)
+        mail.slot = slot
+        var fault = header.fault
+        switch result {
+        case .notSIP:
+            state.counters.add(.droppedNotSip, .master)
+            return .notSIP
+        case .complete: break
+        case .faulty(let found): if fault == 0 { fault = found.rawValue + 1 }
+        }
+        if fault != 0 {
+            if !index.isRequest {
+                state.counters.add(.badResponses, .master)
+                return .dropped
+            }
+            var marked = header
+            marked.fault = fault
+            state.slots.setHeader(marked, slot.index)
+        }
+        state.memory.store(index, at: state.slots.indexOffset(slot.index))
+        let message = Message(bytes, index)
+        let counter = index.isRequest ? Counter.requestsReceived : .responsesReceived
+        // What a stream has no room for is not dropped, and will be here again.
+        if !header.endpoint.isReliable { state.counters.add(counter, .master) }
+        var worker = workerOfCall(message)
+        if !index.isRequest {
+            guard let branch = Branch(message.branch), branch.isStateless || isOurs(branch) else {
+                if header.endpoint.isReliable { state.counters.add(counter, .master) }
+                state.counters.add(.strayResponses, .master)
+                return .dropped
+            }
+            if !branch.isStateless {
+                worker = workerOfFork(branch)
+                mail.transaction = branch.transaction
+                mail.fork = branch.fork
+                mail.attempt = branch.attempt
+            }
+        }
+        let receiver = ProcessID.worker(worker)
+        guard pool.mayHand(to: receiver) else { return .noSlot }
+        guard state.masterRing(to: receiver).append(mail) else { return .noMail }
+        if header.endpoint.isReliable { state.counters.add(counter, .master) }
+        return .handed
+    }
+
+    private func workerOfCall(_ message: Message) -> Int {
+        var hash = keys.tables
+        hash.combine(message.callID)
+        return Int(hash.finalize() % UInt64(workers))
+    }
+
+    /// True where the branch is of a fork of ours.
+    func isOurs(_ branch: Branch) -> Bool {
+        branch.isGenuine(keys: keys) && branch.transaction.worker < workers
+    }
+
+    /// - Parameter branch: one of ours.
+    func workerOfFork(_ branch: Branch) -> Int {
+        ForkPlacement.worker(owner: branch.transaction.worker, fork: branch.fork, workers: workers)
+    }
+}
