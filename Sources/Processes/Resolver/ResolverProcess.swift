@@ -84,8 +84,8 @@ struct ResolverProcess: ~Copyable {
     private mutating func takeMail() {
         let now = Clock.milliseconds()
         for _ in 0..<ResolverProcess.batch {
-            guard let mails = inbox.next() else { return }
-            for mail in mails { service.take(mail, now: now) }
+            guard let mail = inbox.next() else { return }
+            service.take(mail, now: now)
         }
     }
 
