@@ -65,7 +65,7 @@ let package = Package(
             "Processes", "Master",
             [
                 "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "Registrar", "SharedMemory",
-                "SharedState", "Syntax", "Systemd",
+                "SharedState", "Syntax", "Systemd", "Transport",
             ]),
         module(
             "Processes", "Worker",

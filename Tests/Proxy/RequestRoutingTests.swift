@@ -62,7 +62,9 @@ import Testing
         Row(uri: "sip:bob@example.org:5070;maddr=203.0.113.5", result: "look up, without maddr"),
         Row(uri: "sip:example.org;maddr=192.0.2.1", result: "ours, without maddr"),
         Row(uri: "sip:example.org;maddr=192.0.2.1;transport=udp", result: "ours, without maddr"),
-        Row(uri: "sip:bob@198.51.100.7;maddr=192.0.2.1;transport=tcp", result: "forward to 198.51.100.7 = 192.0.2.1:5060"),
+        Row(
+            uri: "sip:bob@198.51.100.7;maddr=192.0.2.1;transport=tcp",
+            result: "forward to 198.51.100.7 = 192.0.2.1:5060"),
         Row(
             uri: "sip:bob@198.51.100.7;maddr=192.0.2.1",
             result: "forward to 198.51.100.7 = 198.51.100.7:5060, without maddr"),

@@ -115,7 +115,11 @@ struct MasterProcess: ~Copyable {
             }, log: LogWriter(state: state, process: .master, level: published.logLevel))
         try poller.add(connections.pollerNumber, token: Token.connections)
 
-        reception = Reception(state: state, keys: Keys(memory: keyArena.memory))
+        let datagramSockets = sockets.indices.map {
+            options.configuration.listen[$0].transport == .udp ? sockets[$0] : -1
+        }
+        reception = Reception(
+            state: state, keys: Keys(memory: keyArena.memory), sockets: datagramSockets)
         self.connections = connections
         datagramErrors = DatagramErrors()
         mail = MailSender(state: state, process: .master)
@@ -125,9 +129,7 @@ struct MasterProcess: ~Copyable {
         self.options = options
         self.routeKeyError = routeKeyError
         self.sockets = sockets
-        datagramSockets = sockets.indices.map {
-            options.configuration.listen[$0].transport == .udp ? sockets[$0] : -1
-        }
+        self.datagramSockets = datagramSockets
         self.control = control
         self.arena = arena
         self.keyArena = keyArena
@@ -180,8 +182,11 @@ struct MasterProcess: ~Copyable {
             tend(now)
             if isStopping && !children.contains(where: \.isRunning) { break }
             let events = poller.wait(milliseconds: patience(now))
+            let isReader = reception.stateless.isActive
+            if isReader { state.processes.beginTurn(.master) }
             for index in 0..<events { handle(poller.event(index)) }
             connections.tend(Clock.milliseconds(), &reception)
+            if isReader { forwardStateless() }
             flushMail()
         }
         control.remove()
@@ -202,6 +207,16 @@ struct MasterProcess: ~Copyable {
             receive(UInt16(event.token - Token.listener), event)
         default: break
         }
+    }
+
+    /// The rest of what the master forwards by itself; after that it reads no bindings.
+    private mutating func forwardStateless() {
+        let now = Clock.milliseconds()
+        reception.expireWaiting(now)
+        reception.stateless.output.drain { bytes, endpoint in
+            connections.send(bytes, to: endpoint, nil, now)
+        }
+        state.processes.endTurn(.master)
     }
 
     private mutating func receive(_ listener: UInt16, _ event: Poller.Event) {
@@ -314,6 +329,7 @@ struct MasterProcess: ~Copyable {
         if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }
         for child in children where child.restartAt != 0 { next = min(next, child.restartAt) }
         if let deadline = commands.nextDeadline { next = min(next, deadline) }
+        if let deadline = reception.stateless.nextDeadline { next = min(next, deadline) }
         if let deadline = connections.nextDeadline(now) { next = min(next, deadline) }
         return next <= now ? 0 : Int32(min(next - now, 60_000))
     }

@@ -53,6 +53,9 @@ package struct SharedState: BitwiseCopyable {
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
+    /// Where the master makes what it sends by itself.
+    package let masterScratch: Int
+    package static let masterScratchBytes = 256 << 10
     private let logs: Int
     private let masterRings: Int
     private let locatorRings: Int
@@ -85,6 +88,7 @@ package struct SharedState: BitwiseCopyable {
         dns = DNSCache(memory: memory, at: planner.placeRegion(DNSCache.bytes))
         deadPeers = DeadPeers(memory: memory, at: planner.placeRegion(DeadPeers.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
+        masterScratch = planner.placeRegion(SharedState.masterScratchBytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
         locatorTurn = planner.placeRegion(Turn.bytes)
         locatorRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)

@@ -75,6 +75,15 @@ import SharedState
         return (sent, failed)
     }
 
+    /// Sends one message at once, without a turn; false where the kernel refused it.
+    package func send(_ entry: OutboxEntry) -> Bool {
+        fill(0, entry)
+        for _ in 0...DatagramSender.tries {
+            if unsafe cp_send(sockets[Int(entry.endpoint.listener) & 15], batch, 1) > 0 { return true }
+        }
+        return false
+    }
+
     private func fill(_ index: Int, _ entry: OutboxEntry) {
         unsafe peers[index] = entry.endpoint.peer
         unsafe batch[index].peer = UnsafeRawPointer(peers + index)

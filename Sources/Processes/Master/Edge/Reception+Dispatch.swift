@@ -6,7 +6,7 @@ import Syntax
 enum Dispatch: Equatable {
     /// It is on its way to a worker, and its slot with it.
     case handed
-    /// No worker wants it; it was counted.
+    /// No worker wants it: it was counted, or is dealt with.
     case dropped
     case notSIP
     /// The worker holds as many slots as it may, or none is free.
@@ -45,11 +45,27 @@ extension Reception {
         let counter = index.isRequest ? Counter.requestsReceived : .responsesReceived
         // What a stream has no room for is not dropped, and will be here again.
         if !header.endpoint.isReliable { state.counters.add(counter, .master) }
+        if stateless.isActive && index.isRequest && fault == 0 {
+            switch forward(message, slot, header) {
+            case .toWorker: break
+            case .kept:
+                if header.endpoint.isReliable { state.counters.add(counter, .master) }
+                return .handed
+            case .done:
+                if header.endpoint.isReliable { state.counters.add(counter, .master) }
+                return .dropped
+            }
+        }
         var worker = workerOfCall(message)
         if !index.isRequest {
             guard let branch = Branch(message.branch), branch.isStateless || isOurs(branch) else {
                 if header.endpoint.isReliable { state.counters.add(counter, .master) }
                 state.counters.add(.strayResponses, .master)
+                return .dropped
+            }
+            if branch.isStateless && stateless.isActive {
+                if header.endpoint.isReliable { state.counters.add(counter, .master) }
+                forwardResponse(message, branch, header)
                 return .dropped
             }
             if !branch.isStateless {

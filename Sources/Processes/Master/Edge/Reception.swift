@@ -26,8 +26,11 @@ import Syntax
     /// What of a long datagram does not fit a small slot.
     private let spill: UnsafeMutableRawPointer
     private var hand: [SlotReference] = []
+    var stateless: Stateless
 
-    init(state: SharedState, keys: Keys) {
+    /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
+    init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
+        stateless = Stateless(state, keys: keys, sockets: sockets)
         self.state = state
         self.keys = keys
         workers = Int(state.sizes.workers)

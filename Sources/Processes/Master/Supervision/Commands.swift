@@ -129,6 +129,7 @@ extension MasterProcess {
             switch mail.kind {
             case .registered: takeRegistered(mail)
             case .send: send(mail, now)
+            case .resolved: reception.takeResolved(mail)
             default: break
             }
         }
