@@ -81,7 +81,7 @@ struct SharedStateTests {
     @Test func hasTheSizesThatItsLayoutSays() {
         #expect(MemoryLayout<Mail>.size == Mail.bytes)
         #expect(MemoryLayout<OutboxEntry>.size == OutboxEntry.bytes)
-        #expect(MemoryLayout<RecordHeader>.size <= RecordHeader.bytes)
+        #expect(MemoryLayout<RecordHeader>.size == RecordHeader.bytes)
         #expect(MemoryLayout<SlotHeader>.size <= Slots.headerBytes)
         #expect(MemoryLayout<SlotHeader>.size % 8 == 0)
         #expect(Counter.allCases.count <= 64)

@@ -26,7 +26,7 @@ struct TransactionTableTests {
         let shard = try TestArena(workers: 1).state.shard(0)
         let cell = shard.table.insert(kind: 1, key: 5)
         let generation = shard.table.header(cell).generation
-        for word in stride(from: 64, to: TransactionTable.recordBytes, by: 8) {
+        for word in stride(from: RecordHeader.bytes, to: TransactionTable.recordBytes, by: 8) {
             shard.undo.write(UInt64.max, at: shard.table.offset(cell) + word)
         }
         shard.table.remove(cell)
@@ -35,7 +35,7 @@ struct TransactionTableTests {
         #expect(shard.table.insert(kind: 1, key: 6) == cell)
         #expect(shard.table.header(cell).generation == generation + 1)
         #expect(!shard.table.isCurrent(cell, kind: 1, generation: generation))
-        for word in stride(from: 64, to: TransactionTable.recordBytes, by: 8) {
+        for word in stride(from: RecordHeader.bytes, to: TransactionTable.recordBytes, by: 8) {
             #expect(shard.undo.memory.load(shard.table.offset(cell) + word, as: UInt64.self) == 0)
         }
         // Generations have 24 bits, as references have.

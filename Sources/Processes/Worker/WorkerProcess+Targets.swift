@@ -46,7 +46,7 @@ extension WorkerProcess {
 
     /// One target: the next Route, or the Request-URI.
     mutating func forward(_ cell: UInt32, _ message: Message, _ request: RoutedRequest) {
-        guard let room = shard.stored.reserve(core.ownTargetBytes(message)) else {
+        guard let room = shard.stored.reserve(core.ownTargetBytes(message, request.routing)) else {
             refuseFull(cell, message)
             return
         }

@@ -1,9 +1,9 @@
 import Platform
 import SharedMemory
 
-/// The head of every record of a shard: 64 bytes. What follows belongs to the transaction layer.
+/// The head of every record of a shard: 48 bytes. What follows belongs to the transaction layer.
 package struct RecordHeader: BitwiseCopyable {
-    package static let bytes = 64
+    package static let bytes = 48
 
     package var generation: UInt32 = 0
     /// 0: free. Else the transaction layer's kind.

@@ -30,9 +30,10 @@ extension ProxyCore {
 
     // MARK: what the message names
 
-    /// Bytes of the set that `addOwnTarget` fills, beside the message's own URIs.
-    package func ownTargetBytes(_ message: Message) -> Int {
-        TargetSet.headBytes + ForkTarget.headBytes + 2 * line.capacity
+    /// Bytes that the set takes at most which `addOwnTarget` fills.
+    package func ownTargetBytes(_ message: Message, _ routing: RequestRouting) -> Int {
+        let uri = max(message.requestURI.count, Int(routing.uri.whole.count), Int(routing.nextHop.whole.count))
+        return TargetSet.headBytes + ForkTarget.headBytes + uri + min(uri, DNSQuestion.longestHost)
     }
 
     /// Adds the one target that the message itself names: the next Route, or the Request-URI. False where it
