@@ -123,7 +123,7 @@ let package = Package(
                 "Syntax",
             ]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
-        tests("Resolver", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
+        tests("Resolver", ["CPlatform", "Platform", "SharedMemory", "SharedState"]),
         tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
         tests("sipforkctl", ["Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax"]),
     ],

@@ -88,6 +88,11 @@ struct DNSReader: ~Escapable {
         byte >= 0x61 && byte <= 0x7A || byte >= 0x30 && byte <= 0x39 || byte == 0x2D || byte == 0x5F
     }
 
+    /// A name that may be asked for.
+    static func isUsable(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.allSatisfy { isUsable($0) || $0 == 0x2E }
+    }
+
     // MARK: records
 
     struct RecordHead {

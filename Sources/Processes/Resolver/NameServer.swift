@@ -8,8 +8,9 @@ import Platform
 @safe final class NameServer {
     /// How c-ares has ended a question.
     struct Ending {
-        /// Of the lookup.
+        /// Of the lookup, and the name that it was for.
         let number: UInt64
+        let name: String
         /// ARES_SUCCESS, or one of its errors.
         let status: Int32
         /// The whole message where there was one.
@@ -39,10 +40,12 @@ import Platform
     private final class Question {
         let server: NameServer
         let number: UInt64
+        let name: String
 
-        init(_ server: NameServer, _ number: UInt64) {
+        init(_ server: NameServer, _ number: UInt64, _ name: String) {
             self.server = server
             self.number = number
+            self.name = name
         }
     }
 
@@ -74,14 +77,15 @@ import Platform
 
     /// Asks once; `endings` has what becomes of it, perhaps at once.
     func ask(_ type: DNSType, _ name: String, number: UInt64) {
-        let question = unsafe Unmanaged.passRetained(Question(self, number)).toOpaque()
+        let question = unsafe Unmanaged.passRetained(Question(self, number, name)).toOpaque()
         unsafe ares_query(
             channel, name, 1, Int32(type.rawValue),
             { context, status, _, message, count in
                 let question = unsafe Unmanaged<Question>.fromOpaque(context!).takeRetainedValue()
                 let bytes = unsafe UnsafeBufferPointer(start: message, count: Int(message == nil ? 0 : count))
                 question.server.endings.append(
-                    unsafe Ending(number: question.number, status: status, message: Array(bytes)))
+                    unsafe Ending(
+                        number: question.number, name: question.name, status: status, message: Array(bytes)))
             }, question)
     }
 

@@ -98,7 +98,7 @@ struct NameServers {
 
     // MARK: lookups
 
-    /// Asks; the reply comes with `number`. One of the system's servers that is not reachable replies at once.
+    /// Asks; the reply comes with `number`, in a later `takeReplies`.
     mutating func ask(_ type: DNSType, _ name: String, number: UInt64) {
         lookups[number] = Lookup(type: type, name: name)
         waiting.append(number)
@@ -172,7 +172,6 @@ struct NameServers {
     private mutating func take(_ ending: NameServer.Ending, from index: Int, _ now: UInt64) {
         underWay -= 1
         let server = servers[index]
-        let name = lookups[ending.number]?.name ?? "?"
         switch ending.status {
         case ARES_SUCCESS, ARES_ENODATA, ARES_ENOTFOUND:
             heard(server)
@@ -188,14 +187,14 @@ struct NameServers {
             end(ending.number, .none(ttl: DNSReply.defaultNegativeTTL))
         case ARES_EFORMERR, ARES_ESERVFAIL, ARES_ENOTIMP, ARES_EREFUSED, ARES_EBADRESP:
             heard(server)
-            incidents.append(.failed(server.address, name: name))
+            incidents.append(.failed(server.address, name: ending.name))
             retry(ending.number, heard: index)
         default:
             server.silences += 1
             server.avoidedUntil = now + NameServers.avoidance
             if server.silences >= NameServers.reportedSilences && !server.isReported {
                 server.isReported = true
-                incidents.append(.silent(server.address, name: name))
+                incidents.append(.silent(server.address, name: ending.name))
             }
             if lookups[ending.number] != nil { waiting.append(ending.number) }
         }

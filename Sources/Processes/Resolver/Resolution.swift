@@ -92,7 +92,7 @@ struct Resolution {
     init(_ kind: DNSQuestion.Kind, _ host: String, reach: Reach, hosts: LocalHosts) {
         self.kind = kind
         // A name may end with a dot (RFC 1034 §3.1); records of it do not.
-        self.host = host.hasSuffix(".") ? String(host.dropLast()) : host
+        self.host = (host.hasSuffix(".") ? String(host.dropLast()) : host).lowercased()
         self.reach = reach
         self.hosts = hosts
         transports = [kind == .srvTCP || !reach.udp ? .tcp : .udp]
@@ -212,8 +212,9 @@ struct Resolution {
     // MARK: what is asked
 
     private mutating func ask(_ type: DNSType, _ name: String, _ step: Step) -> Lookup? {
-        // With "_sip._udp." in front it may be longer than names are.
-        if name.utf8.count > DNSQuestion.longestHost { return nil }
+        // With "_sip._udp." in front it may be longer than names are; and what strangers call a host need
+        // not be one.
+        guard name.utf8.count <= DNSQuestion.longestHost, DNSReader.isUsable(name) else { return nil }
         lookups += 1
         open[lookups] = step
         return Lookup(number: lookups, type: type, name: name)

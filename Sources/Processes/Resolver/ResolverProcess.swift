@@ -16,6 +16,7 @@ struct ResolverProcess: ~Copyable {
     /// Whom we send mail: their mailboxes are watched by process number, as our own is.
     private let receivers: [ProcessID]
     private var poller: Poller
+    private var isMailLeft = false
     private var isBlocked = InlineArray<68, Bool>(repeating: false)
     /// Sockets to name servers, by number.
     private var watched: Set<Int32> = []
@@ -25,8 +26,8 @@ struct ResolverProcess: ~Copyable {
     private static let socketToken: UInt64 = 0x1_0000
     /// Milliseconds between heartbeats at most.
     private static let longestWait: UInt64 = 1000
-    /// Datagrams of mail that are taken before the name servers' turn.
-    private static let batch = 16
+    /// Mail that is taken before the name servers' turn.
+    private static let batch = 4096
 
     init(state: SharedState) throws(SystemError) {
         let workers = Int(state.sizes.workers)
@@ -63,6 +64,7 @@ struct ResolverProcess: ~Copyable {
     }
 
     private func patience(_ now: UInt64) -> Int32 {
+        if isMailLeft { return 0 }
         var wait = ResolverProcess.longestWait
         if let time = service.names.patience { wait = min(wait, UInt64(time)) }
         if let deadline = service.nextDeadline { wait = min(wait, deadline > now ? deadline - now : 0) }
@@ -84,9 +86,14 @@ struct ResolverProcess: ~Copyable {
     private mutating func takeMail() {
         let now = Clock.milliseconds()
         for _ in 0..<ResolverProcess.batch {
-            guard let mail = inbox.next() else { return }
+            guard let mail = inbox.next() else {
+                isMailLeft = false
+                return
+            }
             service.take(mail, now: now)
         }
+        // What lies in the receiver wakes nobody.
+        isMailLeft = true
     }
 
     // MARK: sockets

@@ -9,8 +9,8 @@ import SharedMemory
 ///     cell n:  | kind, status, candidates, host count : 16 each | host, 256 | candidates : 32 × 36 |
 ///
 /// No locks: an entry and its cell are the writer's while the sequence is odd. Readers copy, and look whether
-/// the sequence is what it was and even. A writer that dies in between leaves it odd: nothing is there, and its
-/// successor fills that place first. A new answer takes the place of the old one to the same question, else
+/// the sequence is what it was and even. A writer that dies in between leaves it odd: nothing is there, and
+/// its successor fills that place first. A new answer takes the place of the old one to the same question, else
 /// one that is free or expired, else of the oldest in its set.
 package struct DNSCache: BitwiseCopyable {
     package static let ways = 8
