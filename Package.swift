@@ -110,7 +110,7 @@ let package = Package(
         tests("SharedMemory", ["Platform"]),
         tests("SharedState", ["SharedMemory", "Platform"]),
         tests("Mailbox", ["SharedState", "SharedMemory", "Platform"]),
-        tests("Transport", ["SharedState", "SharedMemory", "Platform"]),
+        tests("Transport", ["CPlatform", "SharedState", "SharedMemory", "Platform"]),
         tests("Syntax", ["Platform"]),
         tests("Transaction", ["Platform"]),
         tests("Proxy", ["Syntax", "Transaction", "SharedMemory", "SharedState", "Platform"]),

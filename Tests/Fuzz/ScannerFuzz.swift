@@ -7,6 +7,8 @@ import Syntax
 public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
     guard let data = unsafe data else { return 0 }
     let bytes = unsafe Span<UInt8>(_unsafeStart: data, count: count)
+    checkStream(bytes)
+    _ = ReturnedRequest.branch(bytes)
     var index = MessageIndex()
     let result = Scanner.scan(bytes, into: &index)
     guard result != .notSIP else { return 0 }

@@ -4,7 +4,7 @@ import Testing
 
 private func request(_ body: String = "", _ header: String = "", length: String? = nil) -> String {
     "OPTIONS sip:bob@biloxi.com SIP/2.0\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=1\n"
-        + "To: <sip:c@d>\nCall-ID: 1@h\nCSeq: 1 OPTIONS\n\(header)Content-Length: \(length ?? "\(body.utf8.count)")\n\n"
+        + "To: <sip:c@d>\nCall-ID: 1@h\nCSeq: 1 OPTIONS\n\(header)Content-Length: \(length ?? "\(wire(body).count)")\n\n"
         + body
 }
 

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import Platform
 import SharedMemory
@@ -35,9 +36,9 @@ private final class Peer {
     let number: Int32
     let address: SocketAddress
 
-    init() {
+    init(host: UInt32 = 0x7F00_0001) {
         number = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        var wanted = SocketAddress(ipv4: 0x7F00_0001, port: 0)
+        var wanted = SocketAddress(ipv4: host, port: 0)
         let descriptor = number
         _ = unsafe withUnsafeBytes(of: &wanted) {
             unsafe bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
@@ -52,6 +53,18 @@ private final class Peer {
     }
 
     deinit { close(number) }
+
+    /// Where the next datagram came from.
+    func source() -> SocketAddress {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var byte: UInt8 = 0
+        unsafe withUnsafeMutableBytes(of: &storage) {
+            let address = unsafe $0.baseAddress!.assumingMemoryBound(to: sockaddr.self)
+            _ = unsafe recvfrom(number, &byte, 1, 0, address, &length)
+        }
+        return SocketAddress(storage)
+    }
 
     /// All datagrams that have come: loopback delivers within the send call.
     func hear() -> [String] {
@@ -120,17 +133,41 @@ private final class Peer {
         }
         #expect(sender.flush(bench.turn, count: 4).sent == 4)
         var ports: [UInt16] = []
-        for _ in 0..<4 {
-            var storage = sockaddr_storage()
-            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            var byte: UInt8 = 0
-            unsafe withUnsafeMutableBytes(of: &storage) {
-                let address = unsafe $0.baseAddress!.assumingMemoryBound(to: sockaddr.self)
-                _ = unsafe recvfrom(peer.number, &byte, 1, 0, address, &length)
-            }
-            ports.append(SocketAddress(storage).port)
-        }
+        for _ in 0..<4 { ports.append(peer.source().port) }
         #expect(ports == [0, 1, 1, 0].map { $0 == 0 ? first.address.port : second.address.port })
+    }
+
+    /// From a wildcard socket, the address that was asked.
+    @Test(arguments: ["127.0.0.5", "127.0.0.6", nil])
+    func itLeavesFromTheAddressThatIsWanted(host: String?) throws {
+        var bench = try Bench()
+        let (own, peer) = (Peer(host: 0), Peer())
+        let sender = DatagramSender(memory: bench.arena.memory, sockets: sockets(own.number))
+        let place = bench.place("x", at: 0)
+        var endpoint = Endpoint(.udp, peer.address, listener: 0)
+        if let host { endpoint.local = SocketAddress(host: host, port: 5060)! }
+        try bench.send(OutboxEntry(offset: place.offset, count: place.count, to: endpoint))
+        #expect(sender.flush(bench.turn, count: 1).sent == 1)
+        #expect(peer.source().host.text == "\(host ?? "127.0.0.1"):0")
+    }
+
+    /// Errors of earlier datagrams come with later ones, several of them: none is lost for that.
+    @Test func errorsOfOthersCostNothing() throws {
+        var bench = try Bench()
+        let (own, peer) = (Peer(), Peer())
+        #expect(cp_want_errors(own.number, AF_INET) == 0)
+        let sender = DatagramSender(memory: bench.arena.memory, sockets: sockets(own.number))
+        let closed = Peer()
+        let nowhere = closed.address
+        close(closed.number)
+        let place = bench.place("x", at: 0)
+        for number in 0..<60 {
+            let target = number % 3 == 2 ? peer.address : nowhere
+            let endpoint = Endpoint(.udp, target, listener: 0)
+            try bench.send(OutboxEntry(offset: place.offset, count: place.count, to: endpoint))
+        }
+        let result = sender.flush(bench.turn, count: 60)
+        #expect(result.failed == 0 && peer.hear().count == 20)
     }
 
     /// One that the kernel refuses is counted, and holds up none behind it.

@@ -17,6 +17,7 @@ struct ViewTests {
         view.logger = .init(name: "logger", pid: 4714, restarts: 0, isReady: false)
         view.transactions = 3
         view.bindings = 2
+        view.connections = 5
         view.records = 7
         view.slots = 1
         view.stored = 9
@@ -33,7 +34,7 @@ struct ViewTests {
                 + #""listeners":["udp:127.0.0.1:5060","udp:[::1]:5060"],"#
                 + #""workers":[{"index":0,"pid":4713,"restarts":0},{"index":1,"pid":0,"restarts":12}],"#
                 + #""processes":{"locator":{"pid":4712,"restarts":1},"logger":{"pid":4714,"restarts":0}},"#
-                + #""transactions":3,"bindings":2,"arena":{"records":7,"slots":1,"stored":9},"#
+                + #""transactions":3,"bindings":2,"connections":5,"arena":{"records":7,"slots":1,"stored":9},"#
                 + #""counters":{"messages_received":1234,"messages_sent":0}}"#)
     }
 
@@ -45,6 +46,7 @@ struct ViewTests {
                 listening     udp:127.0.0.1:5060 udp:[::1]:5060
                 transactions  3
                 bindings      2
+                connections   5
                 in use        7 records, 1 slots, 9 stored messages
 
                 PROCESS    PID  RESTARTS  STATE

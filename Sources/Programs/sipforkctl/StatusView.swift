@@ -31,6 +31,8 @@ struct StatusView: View, Equatable {
     var logger = Process(name: "logger", pid: 0, restarts: 0, isReady: false)
     var transactions = 0
     var bindings = 0
+    /// Of TCP.
+    var connections = 0
     var records = 0
     var slots = 0
     var stored = 0
@@ -51,6 +53,7 @@ struct StatusView: View, Equatable {
                 "locator": locator.json, "resolver": resolver.json, "logger": logger.json,
             ],
             "transactions": .number(transactions), "bindings": .number(bindings),
+            "connections": .number(connections),
             "arena": ["records": .number(records), "slots": .number(slots), "stored": .number(stored)],
             "counters": .object(counters.map { JSON.Member(key: $0.name, value: .number($0.value)) }),
         ]
@@ -61,7 +64,7 @@ struct StatusView: View, Equatable {
         text += startedAt > 0 ? " since \(StatusView.date(startedAt))\n\n" : "\n\n"
         let facts = [
             ["listening", listeners.joined(separator: " ")], ["transactions", "\(transactions)"],
-            ["bindings", "\(bindings)"],
+            ["bindings", "\(bindings)"], ["connections", "\(connections)"],
             ["in use", "\(records) records, \(slots) slots, \(stored) stored messages"],
         ]
         for fact in facts {
@@ -106,7 +109,7 @@ extension StatusView {
         startedAt = Int(clamping: header.startedEpoch)
         let snapshot = state.configuration.snapshot
         for index in 0..<min(Int(snapshot.listenerCount), ConfigurationSnapshot.maximumListeners) {
-            listeners.append("udp:\(snapshot.listeners[index].text)")
+            listeners.append("\(snapshot.transports[index].name):\(snapshot.listeners[index].text)")
         }
         for index in 0..<Int(state.sizes.workers) {
             workers.append(Process(reading: state, .worker(index)))
@@ -119,6 +122,7 @@ extension StatusView {
         resolver = Process(reading: state, .resolver)
         logger = Process(reading: state, .logger)
         bindings = state.locations.bindingCount
+        connections = state.counters.value(.connections)
         slots = StatusView.usedSlots(state.slots)
         counters = Counter.allCases.map {
             Counted(name: $0.name, value: Int(clamping: state.counters.total($0)))

@@ -4,7 +4,7 @@ import SharedMemory
 package enum Counter: Int, CaseIterable {
     case messagesReceived, messagesSent
     case requestsReceived, responsesReceived
-    /// Datagrams that were no SIP.
+    /// Datagrams that were no SIP, and connections closed for that.
     case droppedNotSip
     /// Requests answered 400 or 505, and faulty ACKs dropped.
     case badRequests
@@ -22,7 +22,7 @@ package enum Counter: Int, CaseIterable {
     case refusedFull
     /// Datagrams dropped because no slot was free.
     case droppedNoSlot
-    /// Datagrams that the kernel refused to send.
+    /// Messages that could not be sent.
     case sendErrors
     /// Mail that did not fit a ring, or repeated mail dropped.
     case mailDropped, mailRepeated
@@ -41,7 +41,7 @@ package enum Counter: Int, CaseIterable {
     case connectionsAccepted, connectionsOpened
     /// TCP connections that a limit left no room for.
     case connectionsRefused
-    /// TCP connections that could not be made, or ended by a fault or a timeout.
+    /// TCP connections that could not be made or broke, that took too long for a message, or carried no SIP.
     case connectionsFailed
 
     /// "retransmissions_sent".
