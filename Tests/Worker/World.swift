@@ -185,7 +185,25 @@ final class World {
         var mail = Mail(.resolved)
         (mail.transaction, mail.fork, mail.attempt) = (question.transaction, question.fork, question.attempt)
         (mail.third, mail.sender) = (question.third, .resolver)
-        post(mail, from: .resolver, ring: state.locatorRing(to: .worker(worker)), to: worker)
+        post(mail, from: .resolver, ring: state.resolverRing(to: .worker(worker)), to: worker)
+    }
+
+    /// What the resolver keeps: candidates, each a server of its own, the first of them preferred.
+    func know(
+        _ host: String, _ places: [(SIPTransport, SocketAddress)], kind: DNSQuestion.Kind = .naptr,
+        status: DNSAnswer.Status = .found, for milliseconds: UInt64 = 60_000
+    ) {
+        var answer = DNSAnswer(status)
+        for (transport, address) in places {
+            var candidate = DNSCandidate()
+            (candidate.transport, candidate.address) = (transport, address)
+            (candidate.rank, candidate.server) = (UInt16(answer.count), UInt16(answer.count))
+            answer.candidates[answer.count] = candidate
+            answer.count += 1
+        }
+        let name = Array(host.utf8)
+        let now = Clock.milliseconds()
+        state.dns.store(answer, to: kind, host: name.span, now: now, expires: now + milliseconds)
     }
 
     private func post(_ mail: Mail, from sender: ProcessID, ring: MailRing, to worker: Int) {
