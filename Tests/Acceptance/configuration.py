@@ -34,8 +34,8 @@ def daemon(*arguments, text=None, environment=None):
 GOOD = """
 [server]
 domains = ["example.org", "example.net"]
-listen = ["udp:127.0.0.1:45060", "udp:[::1]:45060"]
-mode = "stateful"
+listen = ["udp:127.0.0.1:45060", "udp:[::1]:45060", "tcp:127.0.0.1:45060", "tcp:[::1]:45060"]
+mode = "stateless"
 workers = 3
 record-route = true
 
@@ -48,6 +48,14 @@ enabled = true
 min-expires = 60
 store = "memory"
 
+[tcp]
+max-connections = 100
+idle-timeout = 60
+
+[resolver]
+servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+candidate-timeout = 1000
+
 [[route]]
 user = "+*"
 domain = "*.example.org"
@@ -58,7 +66,7 @@ policy = "round-robin"
 dead-time = 5
 
 [[route]]
-to = ["sip:localhost:5070"]
+to = ["sip:localhost:5070;transport=tcp", "sip:gw.example.net"]
 
 [log]
 level = "debug"
@@ -88,7 +96,13 @@ REFUSED = [
     ("[server]\ndomains = \"example.org\"\n", (2, 11), ["server.domains", "array"]),
     ("[server]\nlisten = [\"udp:127.0.0.1:99999\"]\n", (2, None), ["listen", "99999"]),
     ("[server]\nlisten = [\"udp:nowhere:5060\"]\n", (2, None), ["listen", "nowhere"]),
-    ("[server]\nmode = \"statefull\"\n", (2, 8), ["server.mode", "stateful"]),
+    ("[server]\nlisten = [\"tls:127.0.0.1:5061\"]\n", (2, 11), ["server.listen", "tcp:ADDRESS:PORT", "tls:"]),
+    ("[server]\nlisten = [\"tcp:127.0.0.1\", \"tcp:127.0.0.1\"]\n", (2, 10), ["server.listen", "twice"]),
+    ("[server]\nmode = \"statefull\"\n", (2, 8), ["server.mode", "stateful", "stateless"]),
+    ("[tcp]\nidle-timeout = 0\n", (2, 16), ["tcp.idle-timeout", "86400"]),
+    ("[tcp]\nmax-mesage = 4096\n", (2, 1), ["tcp.max-mesage", "tcp.max-message"]),
+    ("[resolver]\nservers = [\"ns.example.net\"]\n", (2, 12), ["resolver.servers", "ns.example.net"]),
+    ("[resolver]\nservers = [\"0.0.0.0\"]\n", (2, 12), ["resolver.servers", "0.0.0.0"]),
     ("[registrar]\nstore = \"mysql\"\n", (2, 9), ["registrar.store", "sqlite", "memory"]),
     ("[registrar]\nmin-expires = 3601\n", (2, 15), ["registrar.min-expires", "3600"]),
     ("[log]\nlevel = \"loud\"\n", (2, 9), ["log.level", "loud"]),
@@ -157,14 +171,15 @@ def warning():
     contains(output, "sipfork.toml:2:5: ", "the warning")
 
 
-@test("next hops that are names, or want TCP, are accepted with a warning that names the line")
+@test("next hops that want TLS, or a transport without listener, are accepted with a warning that names the line")
 def route_warning():
-    text = "[[route]]\nto = [\"sip:192.0.2.1\",\n  \"sip:gw.example.net\",\n  \"sip:192.0.2.2;transport=tcp\"]\n"
+    text = "[server]\nlisten = [\"udp:127.0.0.1\"]\n[[route]]\nto = [\"sip:192.0.2.1\", \"sip:gw.example.net\",\n"
+    text += "  \"sip:gw.example.net;transport=tls\",\n  \"sip:192.0.2.2;transport=tcp\"]\n"
     status, output = daemon("-t", "-c", "FILE", text=text)
     equal(status, 0, f"exit status ({output})")
     lines = output.splitlines()
     equal(len(lines), 2, f"warnings ({output})")
-    for line, (place, word) in zip(lines, (("3:3", "sip:gw.example.net"), ("4:3", "transport=tcp"))):
+    for line, (place, word) in zip(lines, (("5:3", "transport=tls"), ("6:3", "transport=tcp"))):
         contains(line, f"sipfork.toml:{place}: ", "the warning")
         contains(line, word, "the warning")
 

@@ -9,7 +9,8 @@ struct ConfigurationTests {
         let configuration = try accepted("")
         #expect(configuration == .defaults)
         #expect(configuration.domains == [])
-        #expect(configuration.listen.map(\.text) == ["udp:127.0.0.1:5060"])
+        #expect(configuration.listen.map(\.text) == ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"])
+        #expect(configuration.mode == .stateful)
         #expect(configuration.workers == 0)
         #expect(configuration.recordRoute)
         #expect(configuration.maxTransactions == 1_048_576)
@@ -28,6 +29,16 @@ struct ConfigurationTests {
         #expect(configuration.maxContacts == 10)
         #expect(configuration.store == .sqlite)
         #expect(configuration.relayFrom.map(\.text) == ["127.0.0.0/8", "::1/128"])
+        #expect([configuration.tcpMaxConnections, configuration.tcpMaxConnectionsPerPeer] == [16_384, 1024])
+        #expect([configuration.tcpIdleTimeout, configuration.tcpMessageTimeout] == [3900, 30])
+        #expect(configuration.tcpConnectTimeout == 4000)
+        #expect(
+            [configuration.tcpMaxMessage, configuration.tcpMaxHeader, configuration.tcpMaxQueue] == [
+                65_535, 16_384, 262_144,
+            ])
+        #expect(configuration.nameServers == [])
+        #expect([configuration.resolverTimeout, configuration.candidateTimeout] == [2000, 4000])
+        #expect(configuration.candidateDeadTime == 30)
         #expect(configuration.routes == [])
         #expect(configuration.logLevel == .info)
         #expect(configuration.logCalls == .failed)
@@ -52,13 +63,13 @@ struct ConfigurationTests {
             """
             [server]
             domains = ["Example.ORG", "a-1.example.net"]
-            listen = ["udp:0.0.0.0:5070", "udp:[2001:DB8::1]"]
-            mode = "stateful"
+            listen = ["udp:0.0.0.0:5070", "udp:[2001:DB8::1]", "tcp:0.0.0.0:5070", "tcp:[2001:DB8::1]"]
+            mode = "stateless"
             workers = 3
             record-route = false
             max-transactions = 64
             max-bindings = 100
-            advertise = ["udp:203.0.113.5:5060"]
+            advertise = ["udp:203.0.113.5:5060", "tcp:203.0.113.5:5080"]
             [timers]
             t1 = 50
             t2 = 400
@@ -67,6 +78,7 @@ struct ConfigurationTests {
             [forking]
             order = "q-value"
             max-breadth = 7
+            max-passes = 3
             recurse = true
             [registrar]
             enabled = false
@@ -77,21 +89,42 @@ struct ConfigurationTests {
             store = "memory"
             [access]
             relay-from = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]
+            [tcp]
+            max-connections = 10
+            max-connections-per-peer = 2
+            idle-timeout = 60
+            message-timeout = 5
+            connect-timeout = 250
+            max-message = 20000
+            max-header = 4000
+            max-queue = 70000
+            [resolver]
+            servers = ["192.0.2.53", "127.0.0.1:5353", "[2001:db8::53]:54", "[2001:db8::54]"]
+            timeout = 300
+            candidate-timeout = 600
+            dead-time = 0
             [log]
             level = "debug"
             calls = "all"
             """)
         var expected = Configuration.defaults
         expected.domains = ["example.org", "a-1.example.net"]
-        expected.listen = ["udp:0.0.0.0:5070", "udp:[2001:db8::1]:5060"].map { Listener(specification: $0)! }
+        let texts = [
+            "udp:0.0.0.0:5070", "udp:[2001:db8::1]:5060", "tcp:0.0.0.0:5070", "tcp:[2001:db8::1]:5060",
+        ]
+        expected.listen = texts.map { Listener(specification: $0)! }
+        expected.mode = .stateless
         expected.workers = 3
         expected.recordRoute = false
         expected.maxTransactions = 64
         expected.maxBindings = 100
-        expected.advertise = [Listener(specification: "udp:203.0.113.5:5060")!]
+        expected.advertise = ["udp:203.0.113.5:5060", "tcp:203.0.113.5:5080"].map {
+            Listener(specification: $0)!
+        }
         (expected.t1, expected.t2, expected.t4, expected.c) = (50, 400, 501, 180_001)
         expected.order = .qValue
         expected.maxBreadth = 7
+        expected.maxPasses = 3
         expected.recurse = true
         expected.registrarEnabled = false
         (expected.minExpires, expected.defaultExpires, expected.maxExpires) = (10, 20, 30)
@@ -100,6 +133,14 @@ struct ConfigurationTests {
         expected.relayFrom = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"].map {
             Network(specification: $0)!
         }
+        (expected.tcpMaxConnections, expected.tcpMaxConnectionsPerPeer) = (10, 2)
+        (expected.tcpIdleTimeout, expected.tcpMessageTimeout, expected.tcpConnectTimeout) = (60, 5, 250)
+        (expected.tcpMaxMessage, expected.tcpMaxHeader, expected.tcpMaxQueue) = (20_000, 4000, 70_000)
+        expected.nameServers = [
+            SocketAddress(host: "192.0.2.53", port: 53)!, SocketAddress(host: "127.0.0.1", port: 5353)!,
+            SocketAddress(host: "2001:db8::53", port: 54)!, SocketAddress(host: "2001:db8::54", port: 53)!,
+        ]
+        (expected.resolverTimeout, expected.candidateTimeout, expected.candidateDeadTime) = (300, 600, 0)
         expected.logLevel = .debug
         expected.logCalls = .all
         #expect(configuration == expected)
@@ -110,11 +151,20 @@ struct ConfigurationTests {
         let configuration = try accepted(
             """
             [server]
-            listen = ["udp:0.0.0.0:5060", "udp:[::1]:5060"]
-            advertise = ["udp:203.0.113.5:5080"]
+            listen = ["udp:0.0.0.0:5060", "udp:[::1]:5060", "tcp:0.0.0.0:5060", "tcp:[::1]:5060"]
+            advertise = ["udp:203.0.113.5:5080", "tcp:[2001:db8::5]:5090"]
             """)
-        #expect(configuration.advertised(for: configuration.listen[0]).text == "udp:203.0.113.5:5080")
-        #expect(configuration.advertised(for: configuration.listen[1]).text == "udp:[::1]:5060")
+        #expect(
+            configuration.listen.map { configuration.advertised(for: $0).text } == [
+                "udp:203.0.113.5:5080", "udp:[::1]:5060", "tcp:0.0.0.0:5060", "tcp:[2001:db8::5]:5090",
+            ])
+    }
+
+    @Test("one address and port by both transports are two listeners")
+    func bothTransports() throws {
+        let listen = try accepted(file("server.listen", "[\"tcp:192.0.2.1\", \"udp:192.0.2.1:5060\"]")).listen
+        #expect(listen.map(\.text) == ["tcp:192.0.2.1:5060", "udp:192.0.2.1:5060"])
+        #expect(listen.map(\.transport) == [.tcp, .udp])
     }
 
     @Test("the command line replaces domains and listeners, and nothing where it says nothing")
@@ -123,20 +173,21 @@ struct ConfigurationTests {
         try configuration.override(domains: [], listen: ["udp:[::1]"])
         #expect(configuration.domains == ["example.org"])
         #expect(configuration.listen.map(\.text) == ["udp:[::1]:5060"])
-        try configuration.override(domains: ["LOCALHOST"], listen: [])
+        try configuration.override(domains: ["LOCALHOST"], listen: ["tcp:[::1]:5070"])
         #expect(configuration.domains == ["localhost"])
+        #expect(configuration.listen.map(\.text) == ["tcp:[::1]:5070"])
     }
 
     @Test("each wrong option of the command line is reported")
     func wrongOptions() throws {
         var configuration = Configuration.defaults
         let error = #expect(throws: ConfigurationError.self) {
-            try configuration.override(domains: ["a b"], listen: ["tcp:127.0.0.1:5060"])
+            try configuration.override(domains: ["a b"], listen: ["tls:127.0.0.1:5061"])
         }
         #expect(
             error?.description == """
                 --domain: expected a host name, found "a b"
-                --listen: expected udp:ADDRESS:PORT, found "tcp:127.0.0.1:5060"
+                --listen: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT, found "tls:127.0.0.1:5061"
                 """)
         #expect(configuration == .defaults)
     }
@@ -156,6 +207,11 @@ struct ConfigurationTests {
             try warnings(file("server.advertise", "[\"udp:[2001:db8::1]:5060\"]")) == [
                 "f.toml:2:13: server.advertise: no listener has the transport and address family of "
                     + "\"udp:[2001:db8::1]:5060\""
+            ])
+        #expect(
+            try warnings("[server]\nlisten = [\"udp:192.0.2.1\"]\nadvertise = [\"tcp:192.0.2.1\"]") == [
+                "f.toml:3:13: server.advertise: no listener has the transport and address family of "
+                    + "\"tcp:192.0.2.1:5060\""
             ])
     }
 }

@@ -24,7 +24,10 @@ struct NetworkTests {
 
     @Test(
         "a listener's text parses again",
-        arguments: ["udp:127.0.0.1", "udp:127.0.0.1:1", "udp:[::]", "udp:[2001:db8::1]:65535"])
+        arguments: [
+            "udp:127.0.0.1", "udp:127.0.0.1:1", "udp:[::]", "udp:[2001:db8::1]:65535", "tcp:127.0.0.1",
+            "tcp:[2001:db8::1]:1",
+        ])
     func listener(text: String) throws {
         let listener = try #require(Listener(specification: text))
         #expect(Listener(specification: listener.text) == listener)

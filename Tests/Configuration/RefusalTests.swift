@@ -18,7 +18,17 @@ struct RefusalTests {
                 "did you mean \"registrar.max-contacts\"?"
             ),
             ("[timers]\nT1 = 500", "2:1", "timers.T1", "did you mean \"timers.t1\"?"),
-            ("[resolver]\nservers = []", "1:2", "resolver", "the nearest known key is \"server\""),
+            ("[resolver]\nserver = []", "2:1", "resolver.server", "did you mean \"resolver.servers\"?"),
+            (
+                "[tcp]\nmax-connection = 1", "2:1", "tcp.max-connection",
+                "did you mean \"tcp.max-connections\"?"
+            ),
+            (
+                "[tcp]\nmax-transactions = 1", "2:1", "tcp.max-transactions",
+                "did you mean \"server.max-transactions\"?"
+            ),
+            ("[udp]\nmax-header = 1", "1:2", "udp", "did you mean \"tcp\"?"),
+            ("[metrics]\nservers = []", "1:2", "metrics", "the nearest known key is \"server\""),
             ("[[routes]]\nuser = \"+*\"", "1:3", "routes", "did you mean \"route\"?"),
             (
                 "[[route]]\nto = [\"sip:192.0.2.1\"]\nusr = \"+*\"", "3:1", "route.usr",
@@ -55,7 +65,16 @@ struct RefusalTests {
             ("forking.recurse", "\"yes\"", "expected true or false, found a string"),
             ("forking.order", "true", "expected \"parallel\" or \"q-value\", found a boolean"),
             ("server.domains", "\"example.org\"", "expected an array of host names, found a string"),
-            ("server.listen", "5060", "expected an array of udp:ADDRESS:PORT, found an integer"),
+            (
+                "server.listen", "5060",
+                "expected an array of udp:ADDRESS:PORT or tcp:ADDRESS:PORT, found an integer"
+            ),
+            ("server.mode", "true", "expected \"stateful\" or \"stateless\", found a boolean"),
+            (
+                "resolver.servers", "\"192.0.2.53\"",
+                "expected an array of ADDRESS or ADDRESS:PORT, found a string"
+            ),
+            ("resolver.timeout", "\"2s\"", "expected an integer from 50 to 30000, found a string"),
             (
                 "access.relay-from", "\"::1\"",
                 "expected an array of networks such as \"192.0.2.0/24\", found a string"
@@ -91,7 +110,7 @@ struct RefusalTests {
     @Test(
         "a bad choice",
         arguments: [
-            ("server.mode", "stateless", "\"stateful\""),
+            ("server.mode", "Stateless", "\"stateful\" or \"stateless\""),
             ("forking.order", "serial", "\"parallel\" or \"q-value\""),
             ("registrar.store", "SQLite", "\"sqlite\" or \"memory\""),
             ("log.level", "warn", "\"error\", \"warning\", \"notice\", \"info\" or \"debug\""),
@@ -107,7 +126,9 @@ struct RefusalTests {
     @Test(
         "a bad listener",
         arguments: [
-            "tcp:127.0.0.1:5060", "udp:localhost:5060", "127.0.0.1:5060", "udp:127.0.0.1:0",
+            "tls:127.0.0.1:5061", "ws:127.0.0.1:5060", "tcp", "tcp:", "tcp127.0.0.1", "TCP:127.0.0.1",
+            "tcp:127.0.0.1:0", "tcp:localhost:5060", "tcp:udp:127.0.0.1", "udp:localhost:5060",
+            "127.0.0.1:5060", "udp:127.0.0.1:0",
             "udp:127.0.0.1:65536",
             "udp:127.0.0.1:", "udp:127.0.0.1:+5", "udp:::1:5060", "udp:[::1", "udp:[::1]5060", "udp:", "",
             "UDP:127.0.0.1",
@@ -115,7 +136,9 @@ struct RefusalTests {
     func listener(text: String) {
         #expect(
             refusals(file("server.listen", "[\"udp:127.0.0.1\", \"\(text)\"]"))
-                == ["f.toml:2:28: server.listen: expected udp:ADDRESS:PORT, found \"\(text)\""])
+                == [
+                    "f.toml:2:28: server.listen: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT, found \"\(text)\""
+                ])
     }
 
     @Test("listeners: none, too many, one twice, an element that is no string")
@@ -132,8 +155,13 @@ struct RefusalTests {
             refusals(file("server.listen", "[\"udp:[::1]\", \"udp:[::1]:5060\"]"))
                 == ["f.toml:2:10: server.listen: \"udp:[::1]:5060\" stands there twice"])
         #expect(
-            refusals(file("server.listen", "[5060]"))
-                == ["f.toml:2:11: server.listen: expected an array of udp:ADDRESS:PORT, found an integer"])
+            refusals(file("server.listen", "[\"tcp:[::1]\", \"udp:[::1]\", \"tcp:[::1]:5060\"]"))
+                == ["f.toml:2:10: server.listen: \"tcp:[::1]:5060\" stands there twice"])
+        #expect(
+            refusals(file("server.listen", "[5060]")) == [
+                "f.toml:2:11: server.listen: expected an array of udp:ADDRESS:PORT or tcp:ADDRESS:PORT, "
+                    + "found an integer"
+            ])
     }
 
     @Test("advertise: a wildcard, two for one listener")
@@ -145,6 +173,39 @@ struct RefusalTests {
         #expect(
             refusals(file("server.advertise", "[\"udp:192.0.2.1\", \"udp:192.0.2.2\"]")) == [
                 "f.toml:2:13: server.advertise: \"udp:192.0.2.2:5060\" is the second for its transport and address family"
+            ])
+        #expect(refusals(file("server.advertise", "[\"udp:192.0.2.1\", \"tcp:192.0.2.2\"]")) == [])
+        #expect(
+            refusals(file("server.advertise", "[\"udp:192.0.2.1\", \"tls:192.0.2.1\"]")) == [
+                "f.toml:2:31: server.advertise: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT, found \"tls:192.0.2.1\""
+            ])
+    }
+
+    @Test(
+        "a bad name server: no address, a wildcard, a bad port",
+        arguments: [
+            "", "ns.example.org", "localhost", "192.0.2", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:65536",
+            "192.0.2.53:53:53", "2001:db8::53", "2001:db8::53:53", "[2001:db8::53", "[2001:db8::53]53", ":53",
+            "udp:192.0.2.53", "192.0.2.53/32", "0.0.0.0", "0.0.0.0:53", "[::]", "[::]:5353",
+        ])
+    func nameServer(text: String) {
+        #expect(
+            refusals(file("resolver.servers", "[\"192.0.2.53\", \"\(text)\"]"))
+                == ["f.toml:2:26: resolver.servers: expected ADDRESS or ADDRESS:PORT, found \"\(text)\""])
+    }
+
+    @Test("name servers: too many, an element that is no string")
+    func nameServers() {
+        func list(_ count: Int) -> String {
+            "[" + (1...count).map { "\"192.0.2.\($0)\"" }.joined(separator: ", ") + "]"
+        }
+        #expect(refusals(file("resolver.servers", list(8))) == [])
+        #expect(
+            refusals(file("resolver.servers", list(9)))
+                == ["f.toml:2:11: resolver.servers: expected at most 8, found 9"])
+        #expect(
+            refusals(file("resolver.servers", "[53]")) == [
+                "f.toml:2:12: resolver.servers: expected an array of ADDRESS or ADDRESS:PORT, found an integer"
             ])
     }
 

@@ -42,23 +42,30 @@ import Testing
         let hops = (0..<3).map { region.hop(0, $0) }
         #expect(hops.map(\.address.text) == ["192.0.2.1:5061", "none", "127.0.0.1:5070"])
         #expect(hops.map(\.transport) == [.tls, .tcp, .udp])
-        #expect(hops.map(\.isReachable) == [false, false, true])
+        #expect(hops.map(\.isReachable) == [false, true, true])
         #expect(
             hops.map { string(region, $0.uri) } == [
                 "sip:192.0.2.1;transport=tls", "sip:gw.example.org;transport=tcp", "sip:localhost:5070",
             ])
     }
 
-    /// By UDP to an address of a family that we listen on.
-    @Test func tellsWhatCanBeReached() throws {
-        let to =
-            "to = [\"sip:192.0.2.1\", \"sip:[2001:db8::1]\", \"sip:gw\", \"sip:192.0.2.1;transport=tcp\"]"
-        for (listen, expected) in [
-            ("udp:0.0.0.0", [true, false, false, false]), ("udp:[::]", [false, true, false, false]),
-        ] {
-            let region = try publish("[[route]]\n\(to)\n[server]\nlisten = [\"\(listen)\"]")
-            #expect((0..<4).map { region.hop(0, $0).isReachable } == expected)
-        }
+    /// An address by a listener of its transport and family, a name by one of its transport, or by any where
+    /// it names none.
+    @Test(arguments: [
+        ("udp:0.0.0.0", "sip:192.0.2.1 sip:gw sip:gw;transport=udp"),
+        ("udp:[::]", "sip:[2001:db8::1] sip:gw sip:gw;transport=udp"),
+        ("tcp:0.0.0.0", "sip:192.0.2.1;transport=tcp sip:gw sip:gw;transport=tcp"),
+        ("tcp:[::]", "sip:gw sip:gw;transport=tcp"),
+    ])
+    func tellsWhatCanBeReached(listen: String, expected: String) throws {
+        let hops = [
+            "sip:192.0.2.1", "sip:[2001:db8::1]", "sip:192.0.2.1;transport=tcp", "sip:gw",
+            "sip:gw;transport=udp", "sip:gw;transport=tcp", "sip:gw;transport=tls",
+        ]
+        let to = hops.map { "\"\($0)\"" }.joined(separator: ",")
+        let region = try publish("[[route]]\nto = [\(to)]\n[server]\nlisten = [\"\(listen)\"]")
+        let reachable = hops.indices.filter { region.hop(0, $0).isReachable }.map { hops[$0] }
+        #expect(reachable.joined(separator: " ") == expected)
     }
 
     /// What the configuration accepts fits the shared memory, with the same limits.

@@ -37,6 +37,30 @@ import Testing
             scanned.bytes[Int(scanned.index.start)..<from] + scanned.bytes[to..<Int(scanned.index.end)]
         #expect(Array(pieces) == bytes)
     }
+
+    /// RFC 3261 §20.14: written where it is missing, last of the header, and nowhere else.
+    @Test(arguments: ["abc", "", "a\n\nb\n"])
+    func aStreamNeedsAContentLength(body: String) {
+        let vias = "Via: SIP/2.0/UDP us;branch=z\nVia: SIP/2.0/TCP a\n"
+        let bare = Scanned(response(vias).replacing("Content-Length: 3\n\nabc", with: "\n\(body)"))
+        #expect(bare.result == .complete)
+        func forwarded(_ scanned: Scanned, _ isForStream: Bool) -> String {
+            string(
+                written {
+                    let message = Message(scanned.bytes.span, scanned.index)
+                    ForwardedResponse.write(message, isForStream: isForStream, to: &$0)
+                }
+            ).replacing("\r\n", with: "\n")
+        }
+        let length = "Content-Length: \(wire(body).count)\n"
+        #expect(forwarded(bare, true).hasSuffix("CSeq: 1 INVITE\n\(length)\n\(body)"))
+        #expect(forwarded(bare, true).replacing(length, with: "") == forwarded(bare, false))
+        for line in ["Content-Length: 3", "l : 3"] {
+            let scanned = Scanned(response(vias).replacing("Content-Length: 3", with: line))
+            #expect(forwarded(scanned, true) == forwarded(scanned, false))
+            #expect(forwarded(scanned, true).contains("\n\(line)\n\nabc"))
+        }
+    }
 }
 
 @Suite struct LocalResponseTests {

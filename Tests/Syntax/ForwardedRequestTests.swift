@@ -9,7 +9,7 @@ private let ownRecordRoute = "Record-Route: <sip:us;lr>\r\n"
 /// The forwarded form of a request; `\r` left out to compare with a text.
 private func forwarded(
     _ request: String, uri: String? = nil, recordRoute: Bool = false, drop: Int = 0, dropLast: Bool = false,
-    append: String? = nil, breadth: Int? = nil, peer: SocketAddress? = nil
+    append: String? = nil, breadth: Int? = nil, peer: SocketAddress? = nil, isForStream: Bool = false
 ) -> String {
     let scanned = Scanned(request)
     #expect(scanned.result == .complete)
@@ -23,6 +23,7 @@ private func forwarded(
     edits.routesToDrop = drop
     edits.dropsLastRoute = dropLast
     edits.received = peer
+    edits.isForStream = isForStream
     let bytes = written { writer in
         ForwardedRequest.write(
             message: Message(scanned.bytes.span, scanned.index), requestURI: uri == nil ? nil : uriBytes.span,
@@ -220,5 +221,25 @@ private func forwarded(
         #expect(
             forwarded(text, peer: SocketAddress("2001:db8::2", 9)).contains(
                 ";branch=z;received=2001:db8::2 ,"))
+    }
+
+    /// RFC 3261 §20.14: a datagram may do without, a stream may not.
+    @Test(arguments: ["abc", "", "a\n\nb\n"])
+    func aStreamNeedsAContentLength(body: String) {
+        let bare = request.replacing("Content-Length: 3\n\nabc", with: "\n\(body)")
+        #expect(
+            forwarded(bare) == forwarded(bare, isForStream: true).replacing(contentLength(body), with: ""))
+        let result = forwarded(
+            bare, uri: "sip:x", recordRoute: true, drop: 1, append: "<sip:z>", isForStream: true)
+        #expect(result.hasSuffix("CSeq: 1 INVITE\n\(contentLength(body))\n\(body)"))
+    }
+
+    private func contentLength(_ body: String) -> String { "Content-Length: \(wire(body).count)\n" }
+
+    @Test(arguments: ["Content-Length: 3", "l: 3", "CONTENT-LENGTH  :\n   0003"])
+    func aContentLengthStaysAsItIs(line: String) {
+        let text = request.replacing("Content-Length: 3", with: line)
+        #expect(forwarded(text, isForStream: true) == forwarded(text))
+        #expect(forwarded(text, isForStream: true).contains("\n\(line)\n\nabc"))
     }
 }

@@ -114,8 +114,27 @@ final class World {
         return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
     }
 
+    /// What a worker has sent to another process so far, oldest first.
+    func sent(by worker: Int = 0, to receiver: ProcessID) -> [Mail] {
+        let ring = state.shard(worker).ring(to: receiver)
+        return (0..<ring.tail).map { ring.mail($0) }
+    }
+
+    /// The message in a slot.
+    func text(in slot: SlotReference) -> String {
+        let bytes = state.slots.bytes(slot.index)
+        return String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)
+    }
+
     /// What the master does with a datagram: slot, scan, mail to `worker`.
     func deliver(_ text: String, from peer: SocketAddress, to worker: Int) {
+        var endpoint = Endpoint()
+        endpoint.peer = peer
+        deliver(text, from: endpoint, to: worker)
+    }
+
+    /// The same with what comes by whichever transport.
+    func deliver(_ text: String, from endpoint: Endpoint, to worker: Int) {
         let bytes = Array(text.utf8)
         let free = (0..<state.slots.incomingCount).first {
             state.slots.isFree($0) && state.slots.capacity($0) >= bytes.count
@@ -126,7 +145,7 @@ final class World {
         writer.append(bytes.span)
         var header = SlotHeader()
         header.length = UInt32(bytes.count)
-        header.endpoint.peer = peer
+        header.endpoint = endpoint
         state.slots.setHeader(header, slot.index)
         var index = MessageIndex()
         if case .faulty(let fault) = Scanner.scan(state.slots.bytes(slot.index), into: &index) {
@@ -149,6 +168,42 @@ final class World {
         var copy = mail
         copy.sender = .worker(sender)
         post(copy, from: .worker(sender), ring: state.shard(sender).ring(to: .worker(worker)), to: worker)
+    }
+
+    /// What the master tells of a message that it was to send.
+    func fail(_ sending: Mail, by worker: Int = 0) {
+        var mail = sending
+        mail.rawKind = Mail.Kind.sendFailed.rawValue
+        mail.slot = .none
+        mail.status = UInt16(ECONNREFUSED)
+        mail.sender = .master
+        post(mail, from: .master, ring: state.masterRing(to: .worker(worker)), to: worker)
+    }
+
+    /// What the resolver tells of a question.
+    func resolve(_ question: Mail, by worker: Int = 0) {
+        var mail = Mail(.resolved)
+        (mail.transaction, mail.fork, mail.attempt) = (question.transaction, question.fork, question.attempt)
+        (mail.third, mail.sender) = (question.third, .resolver)
+        post(mail, from: .resolver, ring: state.resolverRing(to: .worker(worker)), to: worker)
+    }
+
+    /// What the resolver keeps: candidates, each a server of its own, the first of them preferred.
+    func know(
+        _ host: String, _ places: [(SIPTransport, SocketAddress)], kind: DNSQuestion.Kind = .naptr,
+        status: DNSAnswer.Status = .found, for milliseconds: UInt64 = 60_000
+    ) {
+        var answer = DNSAnswer(status)
+        for (transport, address) in places {
+            var candidate = DNSCandidate()
+            (candidate.transport, candidate.address) = (transport, address)
+            (candidate.rank, candidate.server) = (UInt16(answer.count), UInt16(answer.count))
+            answer.candidates[answer.count] = candidate
+            answer.count += 1
+        }
+        let name = Array(host.utf8)
+        let now = Clock.milliseconds()
+        state.dns.store(answer, to: kind, host: name.span, now: now, expires: now + milliseconds)
     }
 
     private func post(_ mail: Mail, from sender: ProcessID, ring: MailRing, to worker: Int) {

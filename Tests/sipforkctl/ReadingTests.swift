@@ -25,8 +25,10 @@ struct ReadingTests {
     @Test func readsStatus() throws {
         let state = try ReadingTests.arena()
         var snapshot = ConfigurationSnapshot()
-        snapshot.listenerCount = 1
-        snapshot.listeners[0] = SocketAddress(ipv4: 0x7F00_0001, port: 5070)
+        snapshot.listenerCount = 2
+        for index in 0..<2 { snapshot.listeners[index] = SocketAddress(ipv4: 0x7F00_0001, port: 5070) }
+        snapshot.transports[1] = .tcp
+        snapshot.isStateless = 1
         state.configuration.publish(snapshot)
         state.processes.setPid(1, .master)
         state.processes.setPid(22, .worker(2))
@@ -43,7 +45,8 @@ struct ReadingTests {
         _ = shard.table.insert(kind: RecordKind.server, key: 1)
         _ = shard.stored.store([1, 2, 3].span)
         let view = StatusView(reading: state)
-        #expect(view.pid == 1 && (10...11).contains(view.uptime) && view.listeners == ["udp:127.0.0.1:5070"])
+        #expect(view.pid == 1 && (10...11).contains(view.uptime) && view.mode == "stateless")
+        #expect(view.listeners == ["udp:127.0.0.1:5070", "tcp:127.0.0.1:5070"])
         #expect(
             view.workers.map(\.pid) == [0, 0, 22] && view.workers[2].restarts == 1 && view.workers[2].isReady)
         #expect(
@@ -147,6 +150,34 @@ struct ReadingTests {
         #expect(less.callID == nil && less.method == "INVITE" && less.forks[1].target == "udp:127.0.0.3:5060")
         owner.table.remove(cell)
         #expect(TransactionsView(reading: state).transactions.isEmpty)
+    }
+
+    /// A fork by TCP, with an attempt that was left behind, and one whose name is being looked up.
+    @Test func readsNextHops() throws {
+        let state = try ReadingTests.arena()
+        let (server, cell) = try ReadingTests.call(in: state)
+        let reference = TransactionReference(worker: 1, cell: cell, generation: server.header.generation)
+        for (fork, attempt) in [(UInt8(0), UInt8(1)), (1, 1)] {
+            let shard = state.shard(2)
+            let cell = shard.table.insert(kind: RecordKind.fork, key: 100 + UInt64(fork))
+            var record = ForkRecord()
+            record.header = shard.table.header(cell)
+            record.server = reference
+            record.method = 1
+            record.fork = fork
+            record.attempt = attempt
+            if fork == 0 {
+                record.endpoint = Endpoint(.tcp, SocketAddress(host: "2001:db8::1", port: 5061)!, listener: 1)
+            } else {
+                record.resolvingEnd = 1
+            }
+            shard.undo.write(record, at: shard.table.offset(cell))
+        }
+        let forks = try #require(TransactionsView(reading: state).transactions.first).forks
+        #expect(forks.map(\.index) == [0, 0, 1, 1, 2])
+        #expect(Set(forks[0...1].map(\.nextHop)) == ["udp:127.0.0.2:5060", "tcp:[2001:db8::1]:5061"])
+        #expect(Set(forks[2...3].map(\.nextHop)) == ["udp:127.0.0.3:5060", "a name"])
+        #expect(forks.first { $0.nextHop == "a name" }?.state == "resolving")
     }
 
     /// Whatever bytes lie in records, nothing traps: a view races with those who write.

@@ -10,12 +10,9 @@ extension RouteDraft {
         methods = route.methods
         sources = route.sources.map { ($0.address, $0.prefix) }
         hops = route.hops.map { hop in
-            let isReachable = listen.contains {
-                $0.transport == hop.transport
-                    && (hop.address.isNone || $0.address.family == hop.address.family)
-            }
-            return Hop(
-                uri: hop.uri, address: hop.address, transport: hop.transport, isReachable: isReachable)
+            Hop(
+                uri: hop.uri, address: hop.address, transport: hop.transport,
+                isReachable: hop.isReachable(from: listen))
         }
         isRoundRobin = route.policy == .roundRobin
         deadTime = route.deadTime

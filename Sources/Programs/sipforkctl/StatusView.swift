@@ -24,6 +24,8 @@ struct StatusView: View, Equatable {
     var uptime = 0
     /// Seconds since 1970.
     var startedAt = 0
+    /// As `server.mode` has it.
+    var mode = "stateful"
     var listeners: [String] = []
     var workers: [Process] = []
     var locator = Process(name: "locator", pid: 0, restarts: 0, isReady: false)
@@ -40,7 +42,7 @@ struct StatusView: View, Equatable {
 
     var json: JSON {
         [
-            "pid": .number(pid), "uptime_seconds": .number(uptime), "mode": .string("stateful"),
+            "pid": .number(pid), "uptime_seconds": .number(uptime), "mode": .string(mode),
             "version": .string(Sipforkctl.version), "listeners": .array(listeners.map { .string($0) }),
             "workers": .array(
                 workers.enumerated().map { index, worker in
@@ -60,7 +62,7 @@ struct StatusView: View, Equatable {
     }
 
     var text: String {
-        var text = "sipfork \(Sipforkctl.version), stateful, pid \(pid), up \(Layout.uptime(uptime))"
+        var text = "sipfork \(Sipforkctl.version), \(mode), pid \(pid), up \(Layout.uptime(uptime))"
         text += startedAt > 0 ? " since \(StatusView.date(startedAt))\n\n" : "\n\n"
         let facts = [
             ["listening", listeners.joined(separator: " ")], ["transactions", "\(transactions)"],
@@ -108,6 +110,7 @@ extension StatusView {
         uptime = now > header.startedAt ? Int((now - header.startedAt) / 1000) : 0
         startedAt = Int(clamping: header.startedEpoch)
         let snapshot = state.configuration.snapshot
+        if snapshot.isStateless != 0 { mode = "stateless" }
         for index in 0..<min(Int(snapshot.listenerCount), ConfigurationSnapshot.maximumListeners) {
             listeners.append("\(snapshot.transports[index].name):\(snapshot.listeners[index].text)")
         }

@@ -46,10 +46,11 @@ extension Reading {
         }
     }
 
+    /// What leaves without a listener of its transport and family could not be answered.
     mutating func checkHops() {
-        for (hop, place) in reachableHops
-        where !configuration.listen.contains(where: { $0.address.family == hop.address.family }) {
-            warn("route.to: no listener has the address family of \(quoted(hop.uri))", place)
+        for (hop, place) in reachableHops where !hop.isReachable(from: configuration.listen) {
+            let lacking = hop.address.isNone ? "transport" : "transport and address family"
+            warn("route.to: no listener has the \(lacking) of \(quoted(hop.uri))", place)
         }
     }
 }

@@ -37,6 +37,8 @@ package struct Route: Equatable, Sendable {
         /// As it was written.
         package let uri: String
         package let transport: SIPTransport
+        /// The URI names the transport; a name without one may lead to any (RFC 3263 §4.1).
+        let statesTransport: Bool
         /// With the port; none where the host is a name.
         package let address: SocketAddress
         package let port: UInt16
@@ -44,6 +46,16 @@ package struct Route: Equatable, Sendable {
         /// Why this version cannot send there; nil where it can.
         var obstacle: String? {
             transport == .tls ? "this version does not speak TLS" : nil
+        }
+
+        /// True where one of the listeners can send there: one of the transport and, to an address, of its
+        /// family.
+        package func isReachable(from listen: [Listener]) -> Bool {
+            if obstacle != nil { return false }
+            if address.isNone && !statesTransport { return !listen.isEmpty }
+            return listen.contains {
+                $0.transport == transport && (address.isNone || $0.address.family == address.family)
+            }
         }
     }
 }
@@ -54,6 +66,7 @@ extension Route.Hop {
     package init?(specification: String) {
         guard specification.prefix(4).lowercased() == "sip:" else { return nil }
         let parts = specification.dropFirst(4).split(separator: ";", omittingEmptySubsequences: false)
+        statesTransport = parts.count > 1
         switch parts.count {
         case 1: transport = .udp
         case 2:
