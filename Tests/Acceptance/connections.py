@@ -158,7 +158,7 @@ def ten_thousand():
             lines = lines_about_connections(scene.proxy, log)
             true(1 <= len(lines) <= 3, f"log lines about it: {lines[:5]}")
             hang_up(*establish(scene.alice, bob))
-            hang_up(*establish(carol, dave))
+            hang_up(*establish(carol, dave, "dave"))
         scene.settled()
         with Connection.to(scene.proxy.address, scene.prefix + "200") as connection:
             serves(connection, scene.alice)

@@ -65,6 +65,8 @@ def own_answers():
         invite = alice.invite("bob")
         seen = bob.expect("INVITE")
         equal(alice.answer_of(invite, 100, ignore=()).get("Content-Length"), "0", "Content-Length of the 100")
+        bob.answer(seen, 180)
+        alice.answer_of(invite, 180)
         alice.cancel(invite)
         equal(alice.expect(200).get("Content-Length"), "0", "Content-Length of the CANCEL's 200")
         accept_cancel(bob, seen)
@@ -82,8 +84,8 @@ def twins(scene, tcp=True):
 
 
 def padded(sender, small, receiver, size, uri=None):
-    """A MESSAGE that is `size` bytes when the proxy sends it on, as `small` (with a body of 1000) was."""
-    others = len(small.raw) - len("1000") - 1000
+    """A MESSAGE that is `size` bytes when the proxy sends it on, in all but its body like `small`, which it sent."""
+    others = len(small.raw) - len(small.body) - len(str(len(small.body)))
     body = b"x" * next(n for n in range(size) if others + len(str(n)) + n >= size)
     return sender.send(sender.request("MESSAGE", uri or receiver.aor, body=body))
 
@@ -104,7 +106,7 @@ def goes_by(udp, tcp, sender, request, transport):
 def by_size():
     with Scene(SLOW, alice=UA) as scene:
         alice, (udp, tcp) = scene.alice, twins(scene)
-        small = goes_by(udp, tcp, alice, alice.send(alice.request("MESSAGE", udp.aor, body=b"x" * 1000)), "UDP")
+        small = goes_by(udp, tcp, alice, alice.send(alice.request("MESSAGE", udp.aor, body=b"x" * 500)), "UDP")
         for size, transport in (
                 (1250, "UDP"), (1301, "TCP"), (1290, "UDP"), (1400, "TCP"), (9000, "TCP"), (60000, "TCP")):
             seen = goes_by(udp, tcp, alice, padded(alice, small, udp, size), transport)

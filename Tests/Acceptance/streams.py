@@ -58,14 +58,14 @@ def cut_anywhere():
                 equal(connection.expect(200).branch, request.branch, f"branch, cut at {place}")
 
 
-@test("Content-Length in all its forms: compact, folded, odd case and blanks, zeros in front, first line, twice")
+@test("Content-Length in all its forms: compact, folded, odd case and blanks, zeros in front, in the first line")
 def forms():
     with Streams() as scene:
         with scene.connect() as connection:
             for lines in (
                     [b"l: 11"], [b"L:11"], [b"CONTENT-LENGTH:   11  "], [b"content-length \t: 11"],
                     [b"Content-Length:\r\n 11"], [b"l:\r\n\t11"], [b"Content-Length: 0011"],
-                    [b"X: 1", b"l: 11", b"Y: 2"], [b"l: 11", b"Content-Length: 11"],
+                    [b"X: 1", b"l: 11", b"Y: 2"],
                     [b"X: Content-Length: 3", b"l: 11"], [b"X: a\r\n Content-Length: 3", b"l: 11"]):
                 request = scene.message(b"hi\r\n\r\nthere")
                 connection.send(with_length(request, *lines))
@@ -147,12 +147,16 @@ def keep_alive():
             equal(connection.buffer, b"", "what else came")
 
 
-@test("10,000 keep-alives in a row are answered, or as many as the peer reads; a message behind them is served")
+@test("1,000 keep-alives, each answered before the next; 10,000 at once harm nobody, a message behind them is served")
 def many_keep_alives():
     with Streams() as scene:
         with scene.connect() as connection:
+            for number in range(1, 1001):
+                connection.send(b"\r\n\r\n")
+                connection.expect_pong(number)
+        with scene.connect() as connection:
             connection.send(b"\r\n\r\n" * 10000)
-            connection.expect_pong(10000, 10)
+            connection.expect_pong(1)
             serves(connection, scene.alice)
 
 

@@ -156,8 +156,10 @@ def serial():
 @test("a spiral from UDP over TCP and back: carol's contact is bob, reached at the proxy by TCP")
 def spiral():
     with Scene(SLOW, alice=UA) as scene:
-        bob = scene.phone("bob", UA)
-        scene.alice.register(user="carol", contact=f"<sip:bob@{scene.proxy.address[0]}:5060;transport=tcp>")
+        bob = scene.phone("bob", UA, register=False)
+        bob.domain = scene.proxy.address[0]
+        bob.register()
+        scene.alice.register(user="carol", contact=f"<sip:bob@{bob.domain}:5060;transport=tcp>")
         sides = establish(scene.alice, bob, "carol")
         for first, second in (sides, sides[::-1]):
             in_dialog(first, second, scene)

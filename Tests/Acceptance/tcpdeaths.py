@@ -64,7 +64,7 @@ def killed_often():
             if number % 7 == 5:
                 kill_worker(scene.proxy, number % WORKERS)
             bob.answer(message, 200, tag=f"b{number}")
-        for _ in invites:
+        for _ in seen:
             response = alice.expect(200, 5, ignore=(100, 180))
             outgoing = Dialog.of_caller(alice, invites.pop(response.get("Call-ID")), response)
             alice.send(outgoing.request("ACK"))
