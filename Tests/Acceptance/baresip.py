@@ -18,14 +18,14 @@ CONTROL_PORT = 4444
 class Baresip:
     """One phone on an address of its own; it registers at the proxy and, if told so, answers by itself."""
 
-    def __init__(self, user, address, proxy, domain="example.org", answers=False):
+    def __init__(self, user, address, proxy, domain="example.org", answers=False, transport="udp"):
         self.user, self.address = user, address
         self.events, self.buffer, self.connection = [], b"", None
         self.directory = tempfile.mkdtemp(prefix="sipfork-baresip-")
         self.write("tone.wav", None)
         mode = ";answermode=auto" if answers else ""
         self.write("accounts", (
-            f"<sip:{user}@{domain};transport=udp>;outbound=\"sip:{proxy[0]}:{proxy[1]};transport=udp\""
+            f"<sip:{user}@{domain};transport={transport}>;outbound=\"sip:{proxy[0]}:{proxy[1]};transport={transport}\""
             f";regint=60;auth_pass=none;audio_codecs=pcmu{mode}\n"))
         modules = "".join(f"module {name}.so\n" for name in ("g711", "aufile", "aubridge", "ctrl_tcp"))
         self.write("config", (

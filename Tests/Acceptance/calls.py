@@ -13,14 +13,19 @@ def arena(proxy):
     return {name: counts[name] for name in ("records", "slots", "stored")}
 
 
-def run_calls(proxy, count, rate, timeout):
-    """Plays `count` calls through the proxy and checks that all succeeded."""
+def run_calls(proxy, count, rate, timeout, caller="u1", callee="u1", hosts=None, remote=None):
+    """Plays `count` calls through the proxy and checks that all succeeded. `caller` and `callee` are sipp's transports,
+    `hosts` their addresses; `remote` is where the caller finds the proxy, if not at its first address.
+    """
+    hosts = hosts or (proxy.prefix + "2", proxy.prefix + "3")
+    contact = f"<sip:callee@{f'[{hosts[1]}]' if ':' in hosts[1] else hosts[1]}:{PORT}"
     with UA("callee", proxy.prefix + "4", proxy.address) as registrant:
-        registrant.register(contact=f"<sip:callee@{proxy.prefix}3:{PORT}>")
-    with Sipp("callee", proxy.prefix + "3", proxy.address, listens=True) as callee:
+        registrant.register(contact=contact + (";transport=tcp>" if callee[0] == "t" else ">"))
+    with Sipp("callee", hosts[1], proxy.address, listens=True, transport=callee) as callee:
         with Sipp(
-                "caller", proxy.prefix + "2", proxy.address, "-s", "callee", "-m", str(count), "-r", str(rate),
-                "-l", str(count), "-timeout", f"{timeout}s", "-timeout_error", "-recv_timeout", "20000") as caller:
+                "caller", hosts[0], remote or proxy.address, "-s", "callee", "-m", str(count), "-r", str(rate),
+                "-l", str(count), "-timeout", f"{timeout}s", "-timeout_error", "-recv_timeout", "20000",
+                transport=caller, port=PORT + 1) as caller:
             code = caller.wait(timeout + 10)
             counters = caller.counters()
             callee.stop()

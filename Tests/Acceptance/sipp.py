@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from waiting import await_udp_listener
+from waiting import await_listener
 
 SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios")
 PORT = 5070
@@ -16,21 +16,22 @@ PORT = 5070
 
 class Sipp:
     """A sipp on `address`:5070 that plays `scenario`; further arguments go to sipp as they are. One that `listens` is
-    there when this returns.
+    there when this returns. `transport` is sipp's: u1, t1 (one connection), tn (one connection for each call).
     """
 
-    def __init__(self, scenario, address, remote, *arguments, listens=False):
+    def __init__(self, scenario, address, remote, *arguments, listens=False, transport="u1", port=PORT):
         self.directory = tempfile.mkdtemp(prefix="sipfork-sipp-")
         self.scenario = scenario
         self.command = [
-            "sipp", f"{remote[0]}:{remote[1]}", "-sf", os.path.join(SCENARIOS, scenario + ".xml"), "-i", address,
-            "-p", str(PORT), "-nostdin", "-trace_stat", "-stf", "statistics.csv", "-fd", "1",
+            "sipp", f"[{remote[0]}]:{remote[1]}" if ":" in remote[0] else f"{remote[0]}:{remote[1]}",
+            "-sf", os.path.join(SCENARIOS, scenario + ".xml"), "-i", address, "-p", str(port), "-bind_local",
+            "-t", transport, "-max_socket", "1000", "-nostdin", "-trace_stat", "-stf", "statistics.csv", "-fd", "1",
             "-trace_err", "-error_file", "errors", "-buff_size", "4194304", *arguments]
         self.output = open(os.path.join(self.directory, "screen"), "wb")
         self.process = subprocess.Popen(
             self.command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output)
         if listens:
-            await_udp_listener(address, PORT)
+            await_listener(address, port, "udp" if transport[0] == "u" else "tcp")
 
     def __enter__(self):
         return self

@@ -1,11 +1,11 @@
 """A SIP user agent for tests that need every byte under control: one UDP socket, messages in and out, no automatics."""
 
 import random
-import select
 import socket
 import time
 
 from message import Message, Request, reply_to
+from waiting import readable
 
 _random = random.Random()
 
@@ -46,24 +46,32 @@ class Dialog:
 class UA:
     """A user agent on one address, IPv4 or IPv6. `proxy` is where requests go unless told otherwise.
 
-    `host` is the address as SIP writes it, an IPv6 one in brackets.
+    `host` is the address as SIP writes it, an IPv6 one in brackets. `tcpua.TCPUA` is the same over TCP.
     """
+
+    transport = "UDP"
+    parameters = ""  # of our URI
 
     def __init__(self, name, address, proxy, port=0, domain="example.org"):
         self.name, self.proxy, self.domain = name, proxy, domain
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        try:
-            self.socket.bind((address, port))
-        except OSError:
-            self.socket.close()
-            raise
+        self.socket = self.bound(address, port)
         self.address, self.port = self.socket.getsockname()[:2]
         self.host = f"[{self.address}]" if ":" in address else self.address
-        self.uri = f"sip:{name}@{self.host}:{self.port}"
+        self.uri = f"sip:{name}@{self.host}:{self.port}{self.parameters}"
         self.aor = f"sip:{name}@{domain}"
         self.seen = set()
+
+    def bound(self, address, port):
+        """Our socket, with room for a burst."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        try:
+            bound.bind((address, port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
 
     def __enter__(self):
         return self
@@ -77,7 +85,7 @@ class UA:
                 body=b"", via=None, contact=True, max_forwards=70, drop=()):
         """Builds a request; `headers` are further (name, value) pairs, `drop` names what to leave out."""
         branch = branch or "z9hG4bK" + token()
-        lines = [("Via", via or f"SIP/2.0/UDP {self.host}:{self.port};branch={branch};rport")]
+        lines = [("Via", via or f"SIP/2.0/{self.transport} {self.host}:{self.port};branch={branch};rport")]
         lines += [("Route", route) for route in routes]
         lines += [("Max-Forwards", str(max_forwards))] if max_forwards is not None else []
         lines += [
@@ -124,7 +132,7 @@ class UA:
         T1 at 50 ms a busy machine causes some.
         """
         deadline = time.monotonic() + timeout
-        while select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        while readable([self.socket], deadline - time.monotonic()):
             data, source = self.socket.recvfrom(65535)
             repeated = data in self.seen
             self.seen.add(data)

@@ -2,6 +2,7 @@
 
 import os
 import select
+import socket
 import time
 
 
@@ -24,6 +25,17 @@ def await_exit(handle, timeout):
     return bool(poll.poll(timeout * 1000))
 
 
+def readable(sockets, timeout):
+    """Those of the sockets that have something to read or have ended, as soon as there is one; unlike select(2), this
+    knows no bound for descriptors.
+    """
+    poll = select.poll()
+    by_number = {each.fileno(): each for each in sockets}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(max(0.0, timeout) * 1000)]
+
+
 def process_exists(pid):
     """Whether a process runs; a zombie does not."""
     try:
@@ -33,16 +45,25 @@ def process_exists(pid):
         return False
 
 
-def await_udp_listener(address, port, timeout=5.0):
-    """Waits until somebody has bound this UDP address, as /proc/net/udp shows it."""
-    number = "".join(f"{int(part):02X}" for part in reversed(address.split(".")))
-    wanted = {f"{number}:{port:04X}", f"00000000:{port:04X}"}
+def in_proc(address, port):
+    """An address and port as /proc/net/udp, tcp, udp6 and tcp6 write them."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    words = [packed[i:i + 4][::-1].hex().upper() for i in range(0, len(packed), 4)]
+    return f"{''.join(words)}:{port:04X}"
+
+
+def await_listener(address, port, transport="udp", timeout=5.0):
+    """Waits until somebody has bound this address, as /proc/net shows it."""
+    wanted = {in_proc(address, port), in_proc("::" if ":" in address else "0.0.0.0", port)}
+    table = f"/proc/thread-self/net/{transport}{'6' if ':' in address else ''}"
+    state = "0A" if transport == "tcp" else "07"  # TCP_LISTEN; TCP_CLOSE is a bound UDP socket
 
     def bound():
-        with open("/proc/net/udp") as file:
-            return any(line.split()[1] in wanted for line in file.readlines()[1:])
+        with open(table) as file:
+            rows = [line.split() for line in file.readlines()[1:]]
+        return any(row[1] in wanted and row[3] == state for row in rows)
 
-    eventually(bound, f"a listener on {address}:{port}", timeout)
+    eventually(bound, f"a listener on {transport}:{address}:{port}", timeout)
 
 
 def listens_on_udp(pid, port):
