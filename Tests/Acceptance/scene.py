@@ -3,9 +3,9 @@
 import contextlib
 
 from harness import FAST_TIMERS, Sipfork, network
-from message import Message, parameter, uri_of
-from tcpua import TCPUA
-from testing import equal, true
+from message import parameter, uri_of
+from tcpua import TCPUA, Connection
+from testing import equal
 from ua import UA
 from waiting import eventually
 
@@ -56,9 +56,7 @@ class Scene:
         return phone
 
     def settled(self):
-        """Waits until the proxy has just the connections that our phones have: it has seen the end of all others."""
-        ours = sum(each.is_open for phone in self.phones for each in getattr(phone, "connections", ()))
-        eventually(lambda: self.proxy.status()["connections"] == ours, f"{ours} connections in status")
+        settled(self.proxy, self.phones)
 
     def counters(self):
         return self.proxy.status()["counters"]
@@ -67,6 +65,60 @@ class Scene:
         """Waits until a counter has grown by this much, and not more."""
         eventually(lambda: self.counters()[name] - before[name] >= count, f"{count} more {name}", timeout)
         equal(self.counters()[name] - before[name], count, name)
+
+
+class Streams(Scene):
+    """A scene with alice and bob by TCP and two bystanders by UDP. At its end the bystanders must still be served, by
+    the same processes as at its begin.
+    """
+
+    def __init__(self, settings=None):
+        super().__init__(settings or SLOW)
+
+    def __enter__(self):
+        super().__enter__()
+        try:
+            self.bob = self.phone("bob")
+            self.bystanders = self.phone("erin", UA), self.phone("frank", UA)
+            self.pids = sorted(self.proxy.descendants())
+        except BaseException as error:
+            self.stack.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if error is None:
+                self.still_well()
+        except BaseException as unwell:
+            self.stack.__exit__(type(unwell), unwell, unwell.__traceback__)
+            raise
+        return self.stack.__exit__(kind, error, trace)
+
+    def still_well(self):
+        passes(*self.bystanders)
+        equal(sorted(self.proxy.descendants()), self.pids, "pids of the children")
+
+    def connect(self, **more):
+        """A connection to the service by itself."""
+        return self.stack.enter_context(Connection.to(self.proxy.address, self.alice.address, **more))
+
+    def message(self, body=b"", **more):
+        return self.alice.request("MESSAGE", self.bob.aor, body=body, **more)
+
+    def arrives(self, connection, request, body):
+        """The MESSAGE that was sent on this connection is at bob's, with this body, and the answer comes back."""
+        seen = self.bob.expect("MESSAGE")
+        equal(seen.get("Call-ID"), request.get("Call-ID"), "Call-ID")
+        equal(seen.body, body, "body")
+        self.bob.answer(seen, 200)
+        equal(connection.expect(200).get("Call-ID"), request.get("Call-ID"), "Call-ID of the answer")
+
+
+def settled(proxy, phones):
+    """Waits until the proxy has just the connections that these phones have: it has seen the end of all others."""
+    ours = sum(each.is_open for phone in phones for each in getattr(phone, "connections", ()))
+    eventually(lambda: proxy.status()["connections"] == ours, f"{ours} connections in status")
 
 
 def transport_of(message):
@@ -109,10 +161,8 @@ def options(ua, **more):
     return ua.request("OPTIONS", f"sip:{f'[{host}]' if ':' in host else host}:{port}", contact=False, **more)
 
 
-def raw(request, *changes):
-    """The bytes of a request, with (old, new) replaced; each old must be there, once."""
-    data = request.encode() if isinstance(request, Message) else request
-    for old, new in changes:
-        true(data.count(old) == 1, f"{old!r} once in {data!r}")
-        data = data.replace(old, new)
-    return data
+def with_length(request, *lines):
+    """The bytes of a request with these lines instead of its Content-Length."""
+    head, gap, body = request.encode().partition(b"\r\n\r\n")
+    kept = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length:")]
+    return b"\r\n".join([*kept, *lines]) + gap + body

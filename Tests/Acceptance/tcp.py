@@ -1,4 +1,4 @@
-"""Calls over TCP, and between TCP and UDP: what each side sees of the other's transport (RFC 3261 §16, §18, RFC 5658)."""
+"""Calls over TCP, and between TCP and UDP: what each side sees of the other (RFC 3261 §16, §18, RFC 5658)."""
 
 from baresip import Baresip
 from calls import arena, run_calls
@@ -23,7 +23,7 @@ def came_by(scene, seen, receiver):
 
 
 def recorded(scene, routes, caller, callee):
-    """Our Record-Route as the callee sees it: one entry; where the transport changes two, his side's on top (RFC 5658)."""
+    """Our Record-Route as the callee sees it: one entry; two where the transport changes, his on top (RFC 5658)."""
     wanted = [callee.transport] if caller.transport == callee.transport else [callee.transport, caller.transport]
     equal(len(routes), len(wanted), f"entries of Record-Route, {routes}")
     for route, transport in zip(routes, wanted):

@@ -14,7 +14,7 @@ from waiting import eventually, in_proc, readable
 
 class Connection:
     """One TCP connection, from whichever side it was opened. `messages` have arrived whole; `pongs` counts the CRLFs
-    between them; `ended` tells how the other side has closed it: None, "end" or "reset".
+    between them; `ended` tells how it has ended: None while it has not, "end" or "reset" by the other side.
     """
 
     def __init__(self, connected):
@@ -71,7 +71,7 @@ class Connection:
 
     def taken(self, timeout=5.0):
         """Waits until the other side's program has read all that we sent; it must be on this machine."""
-        eventually(lambda: self.unsent() == 0 and self.unread() == 0, "the server to read what was sent", timeout, 0.001)
+        eventually(lambda: self.unsent() == self.unread() == 0, "the server to read what was sent", timeout, 0.001)
 
     def unsent(self):
         """Bytes that the other side's kernel has not acknowledged."""
@@ -79,6 +79,8 @@ class Connection:
 
     def unread(self):
         """Bytes in the receive queue of the other end; 0 when that is closed. IPv4 only."""
+        if self.ended:
+            return 0
         wanted = [in_proc(*self.peer), in_proc(*self.own)]
         with open("/proc/net/tcp") as file:
             for line in file:
@@ -103,6 +105,8 @@ class Connection:
 
     def read(self):
         """Takes what is there now, without waiting, into `messages`."""
+        if self.socket.fileno() < 0:
+            self.ended = self.ended or "closed by us"
         with contextlib.suppress(BlockingIOError):
             while self.ended is None:
                 try:
@@ -188,10 +192,11 @@ class TCPUA(UA):
     """A user agent over TCP. It listens on its address, accepts what comes, and opens one connection to the proxy when
     it has something to say. The `source` of a message is its Connection, so `answer` goes back on that.
 
-    A message that comes again is not passed over, as one by UDP is: nobody may repeat anything here.
+    A message that comes again is not passed over, as one by UDP is: nobody may repeat anything here, unless `repeats`.
     """
 
     transport = "TCP"
+    repeats = False
     parameters = ";transport=tcp"
 
     def bound(self, address, port):
@@ -244,10 +249,13 @@ class TCPUA(UA):
         deadline = time.monotonic() + timeout
         while True:
             for connection in self.connections:
-                if connection.socket.fileno() >= 0:
-                    connection.read()
-                if connection.messages:
-                    return connection.messages.pop(0)
+                connection.read()
+                while connection.messages:
+                    message = connection.messages.pop(0)
+                    repeated = message.raw in self.seen
+                    self.seen.add(message.raw)
+                    if again or not repeated or not self.repeats:
+                        return message
             alive = [connection.socket for connection in self.connections if connection.is_open]
             listening = [self.socket] if self.socket.fileno() >= 0 else []
             ready = readable(listening + alive, deadline - time.monotonic())
