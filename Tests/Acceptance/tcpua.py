@@ -19,6 +19,7 @@ class Connection:
 
     def __init__(self, connected):
         self.socket = connected
+        self.socket.settimeout(None)  # with one, Python would wait in spite of MSG_DONTWAIT
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.own, self.peer = self.socket.getsockname()[:2], self.socket.getpeername()[:2]
         self.buffer, self.messages, self.pongs, self.ended = b"", [], 0, None
@@ -35,7 +36,6 @@ class Connection:
                 ours.bind((source, 0))
             ours.settimeout(timeout)
             ours.connect(tuple(address))
-            ours.settimeout(timeout)
             return Connection(ours)
         except BaseException:
             ours.close()
