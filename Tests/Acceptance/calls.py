@@ -21,7 +21,8 @@ def run_calls(proxy, count, rate, timeout, caller="u1", callee="u1", hosts=None,
     contact = f"<sip:callee@{f'[{hosts[1]}]' if ':' in hosts[1] else hosts[1]}:{PORT}"
     with UA("callee", proxy.prefix + "4", proxy.address) as registrant:
         registrant.register(contact=contact + (";transport=tcp>" if callee[0] == "t" else ">"))
-    with Sipp("callee", hosts[1], proxy.address, listens=True, transport=callee) as callee:
+    nowhere = (hosts[1], 9)  # a callee calls nobody, but takes its family from this
+    with Sipp("callee", hosts[1], nowhere, listens=True, transport=callee) as callee:
         with Sipp(
                 "caller", hosts[0], remote or proxy.address, "-s", "callee", "-m", str(count), "-r", str(rate),
                 "-l", str(count), "-timeout", f"{timeout}s", "-timeout_error", "-recv_timeout", "20000",
