@@ -119,7 +119,7 @@ def one_target():
 
 # Name servers in trouble
 
-@test("the name server is frozen: a call to a name waits for it, no other does; then 500; thawed, all is well", limit=90)
+@test("the name server is frozen: a call to a name waits, no other does; then 500; thawed, all is well", limit=90)
 def frozen():
     with Internet(srv(UDP, "a.example.test", 5071), A, resolver={"timeout": 2000}) as stage:
         bob, phone = stage.peer("bob", 31, 5071), stage.peer("phone", 33)
