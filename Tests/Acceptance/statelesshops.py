@@ -68,7 +68,7 @@ def connection():
         for via in (f"SIP/2.0/TCP {dave.host}:{dave.port}", "SIP/2.0/TCP far.invalid:9", f"SIP/2.0/TCP {carol.host}"):
             request = carol.send(carol.request("MESSAGE", bob.aor, via=f"{via};branch=z9hG4bK{token()}"))
             bob.answer(bob.expect("MESSAGE"), 200)
-            equal(carol.answer_of(request, 200).source, carol.own, "the connection of the answer")
+            equal(carol.answer_of(request, 200).source, carol.way, "the connection of the answer")
         # Two connections with the same sent-by and branch: each has its answers.
         shared = f"SIP/2.0/TCP 192.0.2.7:5060;branch=z9hG4bK{token()}"
         requests = [ua.send(ua.request("MESSAGE", bob.aor, via=shared)) for ua in (carol, dave)]
@@ -85,7 +85,7 @@ def connection_gone():
         bob.register()
         request = carol.send(carol.request("MESSAGE", bob.aor))
         seen = bob.expect("MESSAGE")
-        carol.hang_up()
+        carol.way.close()
         stage.alice.answer_of(stage.alice.send(stage.alice.request("OPTIONS", "sip:example.org")), 200)
         bob.answer(seen, 200)
         carol.answer_of(request, 200)
