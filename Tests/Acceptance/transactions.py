@@ -1,6 +1,7 @@
 """What the transaction layer shows on the wire (RFC 3261 §17, RFC 6026, RFC 4320)."""
 
 from harness import FAST_TIMERS, Sipfork
+from message import reply_to
 from peers import establish, hang_up, is_hop_by_hop, one_callee, refuse
 from testing import equal, test, true
 
@@ -169,3 +170,18 @@ def same_call_id():
         for invite, received in zip((first, second), seen):
             refuse(bob, received, 486)
             alice.ack_failure(invite, alice.answer_of(invite, 486))
+
+
+@test("a response whose sent-by is not ours is dropped, though its branch is (RFC 3261 §18.1.2)")
+def foreign_sent_by():
+    with Sipfork(FAST) as proxy, one_callee(proxy) as (alice, (bob,)):
+        request = alice.send(alice.request("MESSAGE", bob.aor))
+        seen = bob.expect("MESSAGE")
+        ours = f"SIP/2.0/UDP {proxy.address[0]}:5060".encode()
+        for sent_by in (f"{bob.host}:5060", "192.0.2.1:5060", f"{proxy.address[0]}:5099", "far.invalid"):
+            forged = reply_to(seen, 200, "OK", tag="forged").encode()
+            true(ours in forged, "our Via is in the answer")
+            bob.send(forged.replace(ours, f"SIP/2.0/UDP {sent_by}".encode()), seen.source)
+        alice.silent(0.2)
+        bob.answer(seen, 200)
+        equal(alice.answer_of(request, 200).tag(), bob.name, "To tag of the answer")
