@@ -131,6 +131,7 @@ import Testing
         #expect(third.isSilent && heard(by: caller).isEmpty)
         world.deliver(response(503, to: asked), from: second.address, to: 0)
         worker.run(turns: 1)
+        #expect(try #require(second.hear()).hasPrefix("ACK "))
         let last = try #require(third.hear())
         #expect([asked, last].compactMap { StreamTests.branch($0)?.attempt } == [2, 3])
         #expect(world.state.counters.total(.candidatesFailed) == 3)

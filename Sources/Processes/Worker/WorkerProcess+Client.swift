@@ -40,6 +40,7 @@ extension WorkerProcess {
         }
         record.status = message.status
         record.patienceEnd = 0
+        let mayTryNext = !record.timer.isCancelled
         if effects.contains(.sendAck) { acknowledge(record, message) }
         if record.isInvite {
             if message.status < 200 {
@@ -49,15 +50,21 @@ extension WorkerProcess {
                 record.timer.final()
             }
         }
-        if effects.contains(.passResponse) && !isCancel { pass(message.status, &record, mail.slot) }
+        if effects.contains(.passResponse) && !isCancel {
+            // RFC 3263 §4.3: a 503 is a reason to ask the next one.
+            let isFollowed = message.status == 503 && tryNext(after: &record, mayTryNext)
+            if !isFollowed { pass(message.status, record, mail.slot) }
+        }
         conclude(effects, &record, cell)
     }
 
     /// What the server transaction hears of a response.
-    private mutating func pass(_ status: UInt16, _ record: inout ForkRecord, _ slot: SlotReference) {
-        // RFC 3263 §4.3: a 503 is a reason to ask the next one.
-        if status == 503 && tryNext(after: &record) { return }
-        if record.isAbandoned && !(record.isInvite && 200...299 ~= status) { return }
+    private mutating func pass(_ status: UInt16, _ record: ForkRecord, _ slot: SlotReference) {
+        if record.isAbandoned {
+            guard record.isInvite, 200...299 ~= status else { return }
+            // §16.7 step 10: it has answered after all, so whoever was asked in its place need not.
+            cancelCurrent(record.server, fork: record.fork)
+        }
         if status == 487 && record.isTimedOut {
             report(408, of: record)
         } else if status != 100 {
@@ -131,16 +138,20 @@ extension WorkerProcess {
             ? record.invite.transportError(now: now, values: values, reliable: reliable)
             : record.nonInvite.transportError(now: now, values: values, reliable: reliable)
         if effects.contains(.reportTransportError) {
+            let mayTryNext = !record.timer.isCancelled
             record.timer.final()
-            if !isCancel && !tryNext(after: &record) { report(503, of: record) }
+            if !isCancel && !tryNext(after: &record, mayTryNext) { report(503, of: record) }
         }
         conclude(effects, &record, cell)
     }
 
     // MARK: cancel
 
-    mutating func cancelFork(_ mail: Mail) {
-        let cell = findCurrent(mail.transaction, fork: mail.fork)
+    mutating func cancelFork(_ mail: Mail) { cancelCurrent(mail.transaction, fork: mail.fork) }
+
+    /// Cancels the attempt that a fork is at.
+    private mutating func cancelCurrent(_ transaction: TransactionReference, fork number: UInt8) {
+        let cell = findCurrent(transaction, fork: number)
         if cell == 0 { return }
         var record = fork(cell)
         if record.isResolving {
@@ -207,8 +218,9 @@ extension WorkerProcess {
                 transmit(record)
             }
             if effects.contains(.reportTimeout) {
+                let mayTryNext = !record.timer.isCancelled
                 record.timer.final()
-                if !tryNext(after: &record) { report(408, of: record) }
+                if !tryNext(after: &record, mayTryNext) { report(408, of: record) }
             }
         }
         if record.isInvite && !effects.contains(.terminated) {
@@ -232,7 +244,7 @@ extension WorkerProcess {
     /// is cancelled, a call that it has answered goes through.
     private mutating func leaveBehind(_ record: inout ForkRecord) -> Effects {
         record.patienceEnd = 0
-        guard tryNext(after: &record) else { return [] }
+        guard tryNext(after: &record, !record.timer.isCancelled) else { return [] }
         if record.isInvite {
             _ = record.timer.cancel(now: now, values: values)
             return []

@@ -225,13 +225,13 @@ extension WorkerProcess {
         state.deadPeers.isDead(candidate.transport, candidate.address, now: now)
     }
 
-    /// Goes on with the next candidate; false where there is none, or the fork was cancelled.
-    mutating func tryNext(after record: inout ForkRecord) -> Bool {
+    /// Goes on with the next candidate; false where there is none, or it is not wanted: the fork was cancelled.
+    mutating func tryNext(after record: inout ForkRecord, _ isWanted: Bool) -> Bool {
         if record.isNamed && settings.candidateDeadTime > 0 {
             state.deadPeers.markDead(
                 record.endpoint.transport, record.endpoint.peer, until: now + settings.candidateDeadTime)
         }
-        guard !record.isAbandoned, !record.timer.isCancelled, !record.candidates.isNone,
+        guard isWanted, !record.isAbandoned, !record.candidates.isNone,
             Int(record.attempt) + 1 < shard.stored.locate(record.candidates).count / Candidate.bytes
         else { return false }
         let candidates = record.candidates

@@ -43,15 +43,19 @@ package struct CandidateList {
     ///
     /// - Parameters:
     ///   - port: of the URI; 0 where it has none.
+    ///   - transport: of the URI, where that decides alone (RFC 3263 §4.1: a port is given); nil where the answer
+    ///     does.
     ///   - seed: the lot; the same request gets the same order.
     package init(
-        _ answer: DNSAnswer, port: UInt16, seed: UInt64, _ identity: Identity,
-        isDead: (Candidate) -> Bool
+        _ answer: DNSAnswer, port: UInt16, transport: SIPTransport? = nil, seed: UInt64,
+        _ identity: Identity, isDead: (Candidate) -> Bool
     ) {
         var open = UInt64(0)
         for index in 0..<min(answer.count, DNSAnswer.capacity) {
             let found = answer.candidates[index]
-            if !found.address.isForMany, identity.speaks(found.transport, family: found.address.family) {
+            if !found.address.isForMany,
+                identity.speaks(transport ?? found.transport, family: found.address.family)
+            {
                 open |= 1 << UInt64(index)
             }
         }
@@ -65,7 +69,7 @@ package struct CandidateList {
                 open &= ~(1 << UInt64(index))
                 var address = found.address
                 if address.port == 0 { address.port = port == 0 ? 5060 : port }
-                ordered.append(Candidate(address, found.transport))
+                ordered.append(Candidate(address, transport ?? found.transport))
             }
         }
         self = ordered.deadLast(isDead)

@@ -171,21 +171,12 @@ extension ProxyCore {
     package func candidates(
         _ answer: DNSAnswer, for target: ForkTarget, seed: UInt64, isDead: (Candidate) -> Bool
     ) -> CandidateList {
-        let list = CandidateList(answer, port: target.port, seed: seed, identity, isDead: isDead)
-        guard target.flags.contains(.avoidsHops) || target.flags.contains(.statesTransport) else {
-            return list
-        }
-        // A port without a transport's records: the address is spoken to as the URI says.
+        let list = CandidateList(
+            answer, port: target.port, transport: target.question == .address ? target.transport : nil,
+            seed: seed, identity, isDead: isDead)
+        guard target.flags.contains(.avoidsHops) else { return list }
         var checked = CandidateList()
-        for index in 0..<list.count {
-            var candidate = list[index]
-            if target.question == .address {
-                candidate.transport = target.transport
-                guard identity.speaks(candidate.transport, family: candidate.address.family) else { continue }
-            }
-            if target.flags.contains(.avoidsHops) && routes.isHop(candidate.address) { continue }
-            checked.append(candidate)
-        }
+        for index in 0..<list.count where !routes.isHop(list[index].address) { checked.append(list[index]) }
         return checked
     }
 }
