@@ -2,8 +2,18 @@ import CPlatform
 import Glibc
 import Platform
 
+/// Something on a loopback address, or nothing, that is asked as a name server.
+protocol TestServer: AnyObject {
+    var address: SocketAddress { get }
+}
+
+/// An address where nobody listens.
+final class Nobody: TestServer {
+    let address = SocketAddress(host: "127.0.0.55", port: 15_353)!
+}
+
 /// A real name server on a loopback address of its own, until it is stopped or nobody has it any more.
-final class Dnsmasq {
+final class Dnsmasq: TestServer {
     let address: SocketAddress
     private var pid: Int32 = 0
 
@@ -63,7 +73,7 @@ final class Dnsmasq {
 }
 
 /// A name server that reads and never answers.
-final class SilentServer {
+final class SilentServer: TestServer {
     let address: SocketAddress
     private let number: Int32
 

@@ -10,12 +10,15 @@ final class Fixture {
     let arena: Arena
     let state: SharedState
     var service: ResolverService
+    private let servers: [any TestServer]
     private var sequence: UInt64 = 0
     private var read = InlineArray<68, UInt64>(repeating: 0)
     private var poller: Poller
     private var watched: Set<Int32> = []
 
-    init(_ servers: [SocketAddress], timeout: Int = 300) throws {
+    /// - Parameter servers: asked, and kept as long as this.
+    init(_ servers: [any TestServer], timeout: Int = 300) throws {
+        self.servers = servers
         let sizes = ArenaSizes(workers: 2, transactions: 100, bindings: 100)
         arena = try Arena(name: "resolver", size: SharedState.bytes(sizes))
         state = SharedState(memory: arena.memory, sizes: sizes)
@@ -29,7 +32,7 @@ final class Fixture {
         snapshot.listeners[1] = SocketAddress(host: "::1", port: 5060)!
         snapshot.transports[1] = .tcp
         state.configuration.publish(snapshot)
-        let names = NameServers(servers, timeout: Int32(timeout))
+        let names = NameServers(servers.map(\.address), timeout: Int32(timeout))
         service = ResolverService(state: state, names: names, hosts: LocalHosts(path: "/nonexistent"))
         poller = try Poller()
     }

@@ -24,7 +24,7 @@ struct ServiceTests {
     @Test("NAPTR, SRV and addresses; all who asked are told, and the answer is in the cache")
     func whole() throws {
         let dnsmasq = try server()
-        let fixture = try Fixture([dnsmasq.address])
+        let fixture = try Fixture([dnsmasq])
         let first = fixture.ask(.naptr, "example.test", third: 11)
         let second = fixture.ask(.naptr, "example.test", third: 12)
         #expect(fixture.service.underWay == 1)
@@ -50,7 +50,7 @@ struct ServiceTests {
     @Test("aliases, names without SRV, names that are not there")
     func others() throws {
         let dnsmasq = try server()
-        let fixture = try Fixture([dnsmasq.address])
+        let fixture = try Fixture([dnsmasq])
         fixture.ask(.naptr, "alias.test")
         fixture.ask(.srvTCP, "plain.test")
         fixture.ask(.address, "nowhere.test")
@@ -72,7 +72,7 @@ struct ServiceTests {
             "srv-host=_sip._udp.many.test,b.example.test,\(6000 + $0),\(400 - $0),1"
         }
         let dnsmasq = try server("127.0.0.53", ServiceTests.zone + records)
-        let fixture = try Fixture([dnsmasq.address])
+        let fixture = try Fixture([dnsmasq])
         fixture.ask(.srvUDP, "many.test")
         let isDone = fixture.finish()
         #expect(isDone)
@@ -83,7 +83,7 @@ struct ServiceTests {
     @Test("no name server: told as failed, in the journal once, and once more when it is back")
     func dead() throws {
         let dnsmasq = try server()
-        let fixture = try Fixture([dnsmasq.address])
+        let fixture = try Fixture([dnsmasq])
         dnsmasq.stop()
         for name in ["one.test", "two.test", "three.test"] { fixture.ask(.naptr, name) }
         let isDone = fixture.finish()
@@ -107,7 +107,7 @@ struct ServiceTests {
     func failover() throws {
         let silent = SilentServer("127.0.0.54", port: 15_353)
         let dnsmasq = try server()
-        let fixture = try Fixture([silent.address, dnsmasq.address])
+        let fixture = try Fixture([silent, dnsmasq])
         fixture.ask(.address, "plain.test")
         let isDone = fixture.finish()
         #expect(isDone && fixture.cached(.address, "plain.test") == ["found", "0 0 0 udp 192.0.2.3:0"])
@@ -124,7 +124,7 @@ struct ServiceTests {
         let other = try Dnsmasq(
             "127.0.0.54", port: 15_353, ["host-record=x.example,192.0.2.9"], isForTest: false)
         let dnsmasq = try server()
-        let fixture = try Fixture([other.address, dnsmasq.address])
+        let fixture = try Fixture([other, dnsmasq])
         fixture.ask(.address, "plain.test")
         let isDone = fixture.finish()
         #expect(isDone && fixture.cached(.address, "plain.test") == ["found", "0 0 0 udp 192.0.2.3:0"])
@@ -134,7 +134,7 @@ struct ServiceTests {
     @Test("silence ends in an answer, within four tries and a second")
     func bounded() throws {
         let silent = SilentServer("127.0.0.54", port: 15_353)
-        let fixture = try Fixture([silent.address], timeout: 100)
+        let fixture = try Fixture([silent], timeout: 100)
         let start = Clock.milliseconds()
         fixture.ask(.naptr, "a.test")
         let deadline = try #require(fixture.service.nextDeadline)
@@ -151,7 +151,7 @@ struct ServiceTests {
     @Test("names and waiters beyond the bounds fail at once, and are counted")
     func bounds() throws {
         let silent = SilentServer("127.0.0.54", port: 15_353)
-        let fixture = try Fixture([silent.address], timeout: 60_000)
+        let fixture = try Fixture([silent], timeout: 60_000)
         for index in 0..<ResolverService.maximumQuestions { fixture.ask(.address, "n\(index).test") }
         #expect(fixture.answers().isEmpty)
         fixture.ask(.address, "more.test", third: 5)
@@ -173,7 +173,7 @@ struct ServiceTests {
 
     @Test("a question that is gone, or is none, is passed over")
     func rubbish() throws {
-        let fixture = try Fixture([SocketAddress(host: "127.0.0.54", port: 15_353)!])
+        let fixture = try Fixture([Nobody()])
         let gone = fixture.question(0, "a.test")
         fixture.state.shard(0).stored.free(gone.first)
         let unknown = fixture.question(9, "a.test")
@@ -185,7 +185,7 @@ struct ServiceTests {
 
     @Test("the master asks with a slot of its own")
     func master() throws {
-        let fixture = try Fixture([SocketAddress(host: "127.0.0.54", port: 15_353)!])
+        let fixture = try Fixture([Nobody()])
         let slots = fixture.state.slots
         let slot = slots.take(0)
         let text = [DNSQuestion.Kind.srvTCP.rawValue] + Array("localhost".utf8)

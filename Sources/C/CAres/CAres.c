@@ -5,7 +5,8 @@
 
 int ca_open(ares_channel *channel, const char *server, int milliseconds, ares_sock_state_cb on_socket, void *context) {
     struct ares_options options = {
-        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+        // NOCHECKRESP: else SERVFAIL and REFUSED would be told as silence.
+        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP | ARES_FLAG_EDNS,
         .timeout = milliseconds,
         .tries = 1,
         .ednspsz = 1232,
