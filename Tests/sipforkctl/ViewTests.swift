@@ -14,6 +14,7 @@ struct ViewTests {
             .init(name: "worker 1", pid: 0, restarts: 12, isReady: false),
         ]
         view.locator = .init(name: "locator", pid: 4712, restarts: 1, isReady: true)
+        view.resolver = .init(name: "resolver", pid: 4715, restarts: 0, isReady: true)
         view.logger = .init(name: "logger", pid: 4714, restarts: 0, isReady: false)
         view.transactions = 3
         view.bindings = 2
@@ -33,7 +34,8 @@ struct ViewTests {
                 == #"{"pid":4711,"uptime_seconds":273906,"mode":"stateful","version":"0.1.0","#
                 + #""listeners":["udp:127.0.0.1:5060","udp:[::1]:5060"],"#
                 + #""workers":[{"index":0,"pid":4713,"restarts":0},{"index":1,"pid":0,"restarts":12}],"#
-                + #""processes":{"locator":{"pid":4712,"restarts":1},"logger":{"pid":4714,"restarts":0}},"#
+                + #""processes":{"locator":{"pid":4712,"restarts":1},"resolver":{"pid":4715,"restarts":0},"#
+                + #""logger":{"pid":4714,"restarts":0}},"#
                 + #""transactions":3,"bindings":2,"connections":5,"arena":{"records":7,"slots":1,"stored":9},"#
                 + #""counters":{"messages_received":1234,"messages_sent":0}}"#)
     }
@@ -53,6 +55,7 @@ struct ViewTests {
                 worker 0  4713         0  ready
                 worker 1     -        12  not running
                 locator   4712         1  ready
+                resolver  4715         0  ready
                 logger    4714         0  starting
 
                 COUNTER            VALUE
