@@ -122,7 +122,7 @@ extension MasterProcess {
     mutating func takeMail() {
         let now = Clock.milliseconds()
         // So many, then the others' turn.
-        for _ in 0..<256 {
+        for _ in 0..<1024 {
             guard let mail = inbox.next() else { return }
             precondition(
                 MailGraph.allows(mail.kind, from: mail.sender, to: .master), "mail from the wrong process")
