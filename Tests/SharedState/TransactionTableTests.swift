@@ -46,6 +46,9 @@ struct TransactionTableTests {
         #expect(shard.table.header(cell).generation == 0)
     }
 
+    /// What is cleared begins where the header ends: a record's first fields would keep the last one's else.
+    @Test func clearsAllBehindTheHeader() { #expect(MemoryLayout<RecordHeader>.size == RecordHeader.bytes) }
+
     @Test func answersZeroWhenFull() throws {
         let arena = try TestArena(workers: 1, transactions: 1)
         let shard = arena.state.shard(0)
