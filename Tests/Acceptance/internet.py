@@ -109,8 +109,7 @@ class Internet:
         """A MESSAGE to each of these, sent at once; every one is answered 500 by the proxy."""
         missing = {self.sends(uri).get("Call-ID"): uri for uri in uris}
         while missing:
-            message = self.alice.receive(timeout, again=False)
-            true(message is not None, f"an answer for each of {list(missing.values())}")
+            message = received(self.alice, timeout=timeout)[1]
             uri = missing.pop(message.get("Call-ID"))
             equal(message.kind, 500, f"answer for {uri}")
 

@@ -258,8 +258,8 @@ def all_silent():
         for peer in (first, second):
             peer.expect("MESSAGE", ANSWER, ignore=("INVITE",))
         stage.proxy.idle()
-        answers = [m.start for m in stage.alice.drain() if m.get("Call-ID") == request.get("Call-ID")]
-        equal(answers, [], "answers to a MESSAGE")
+        answers = [m for m in stage.alice.drain() if m.get("Call-ID") == request.get("Call-ID")]
+        equal([m.start for m in answers if m.kind != 100], [], "final answers to a MESSAGE")
 
 
 @test("no server listens at all: 500 or 408; with TCP 500")
@@ -319,6 +319,31 @@ def cancel_second():
         accept_cancel(second, seen)
         stage.alice.ack_failure(invite, stage.alice.answer_of(invite, 487))
         first.silent(0.1)
+
+
+@test("CANCEL, then 503 of the server that rang, or the end of its connection: the second is not tried")
+def cancel_then_failure():
+    records = srv(TCP, "a.example.test", 5071, 10), srv(TCP, "b.example.test", 5071, 20)
+    for transport in ("udp", "tcp"):
+        with Internet(FIRST, SECOND, *records, A, B, tcp=True) as stage:
+            make = stage.stream if transport == "tcp" else stage.peer
+            first, second = make("first", 31, 5071), make("second", 32, 5071)
+            invite = stage.sends(f"{FAR};transport={transport}", "INVITE")
+            seen = first.expect("INVITE", ANSWER)
+            first.answer(seen, 180)
+            stage.alice.answer_of(invite, 180)
+            stage.alice.cancel(invite)
+            stage.alice.expect(200)
+            first.expect("CANCEL")
+            if transport == "tcp":
+                for connection in first.connections:
+                    connection.close()
+            else:
+                first.answer(seen, 503)
+            final = stage.alice.expect_final(invite, SILENCE + ANSWER)
+            true(final.kind in (408, 487, 500), f"the caller's final response: {final.start}")
+            stage.alice.ack_failure(invite, final)
+            second.silent(0.2)
 
 
 @test("the silent server wakes up late, rings and answers 200: the call with the second is none the worse")
