@@ -125,6 +125,19 @@ def of_one_peer():
     at_the_limit({"max-connections-per-peer": 5}, True)
 
 
+@test("at max-connections a TCP contact cannot be called: 500 at once; a large request to one without transport: UDP")
+def full():
+    with Scene({**SLOW, "tcp": {"max-connections": 2}}, alice=UA) as scene:
+        alice, bob, carol = scene.alice, scene.phone("bob"), scene.phone("carol", UA)
+        with Connection.to(scene.proxy.address, scene.prefix + "100") as connection:
+            serves(connection, alice)
+            alice.answer_of(alice.send(alice.request("MESSAGE", bob.aor)), 500)
+            bob.silent(0.1)
+            passes(alice, carol, body=b"x" * 3000)
+        eventually(lambda: scene.proxy.status()["connections"] == 1, "the end of one connection")
+        passes(alice, bob)
+
+
 @test("accepted, opened and failed connections are counted, and status says how many there are")
 def counted():
     with Scene(SLOW) as scene:

@@ -163,7 +163,19 @@ def dual():
             seen = passes(alice, bob)
             equal(parameter(seen.values("Via")[1], "received"), alice.address, f"received of {side(alice)}")
             true("ffff" not in seen.raw.decode().lower().partition("\r\nfrom:")[0], f"no mapped address: {seen.start}")
-            alice.answer_of(alice.send(options(alice)), 200)
+            alice.answer_of(alice.send(alice.request("OPTIONS", f"sip:{alice.domain}")), 200)
+
+
+@test("on a wildcard every address of the machine is ours: OPTIONS and REGISTER by the address that was asked")
+def wildcard_is_ours():
+    with House(wildcard=True) as house:
+        for kind, six in SIDES:
+            for asked in ((house.six,) if six else (house.four, (house.prefix + "9", house.port))):
+                alice = house.phone("alice", kind, six, register=False, proxy=asked)
+                alice.answer_of(alice.send(options(alice)), 200)
+                alice.domain = f"{'[::1]' if six else asked[0]}:{house.port}"
+                alice.register()
+                passes(alice, alice, f"sip:alice@{alice.domain}")
 
 
 @test("listening on [::] alone serves no IPv4 (IPV6_V6ONLY); contacts of IPv4 are not reached then: 500, or the next")
@@ -263,7 +275,7 @@ def wildcard_routes():
 @test("advertise: Via and Record-Route of either family say it, by UDP and TCP, and Routes with it are ours")
 def advertised():
     told = {True: "[2001:db8::10]", False: "203.0.113.5"}
-    with House({**SLOW, **INSIDE}, advertise=["udp:203.0.113.5:5070", "udp:[2001:db8::10]:5070"]) as house:
+    with House({**SLOW, **INSIDE}, advertise=listeners(BOTH, "203.0.113.5:5070", "[2001:db8::10]:5070")) as house:
         phones = [house.phone(f"phone{number}", *kind) for number, kind in enumerate(SIDES)]
         callers = [house.phone("alice", *kind, register=False) for kind in SIDES]
         for alice in callers:
@@ -292,11 +304,11 @@ def establish_from(alice, bob, invite, seen):
 def by_size():
     with House() as house:
         alice, udp = house.phone("alice", register=False), house.phone("bob")
+        with TCPUA("bob", "::1", house.six, port=udp.port) as tcp:
+            equal(transport_of(passes(alice, tcp, body=b"x" * 3000)), "TCP", "transport")
+            equal(transport_of(passes(alice, udp, body=b"x" * 100)), "UDP", "transport of a small one")
         for _ in range(2):
             equal(transport_of(passes(alice, udp, body=b"x" * 3000)), "UDP", "transport, with UDP alone")
-        tcp = house.stack.enter_context(TCPUA("bob", "::1", house.six, port=udp.port))
-        equal(transport_of(passes(alice, tcp, body=b"x" * 3000)), "TCP", "transport")
-        equal(transport_of(passes(alice, udp, body=b"x" * 100)), "UDP", "transport of a small one")
 
 
 @test("sipp over IPv6: 200 calls by UDP, 200 by TCP, 100 from IPv6 to IPv4 and 100 back", limit=120)

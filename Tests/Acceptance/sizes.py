@@ -12,8 +12,8 @@ from ua import UA
 
 def bare_message(alice, bob, body, *lengths):
     """A MESSAGE without Content-Length but what is given, and whatever body."""
-    request = alice.request("MESSAGE", bob.aor, drop=("Content-Length",), headers=list(lengths))
-    return Message(request.start, request.fields, body)
+    request = alice.request("MESSAGE", bob.aor, drop=("Content-Length",))
+    return Message(request.start, request.fields + list(lengths), body)
 
 
 @test("from UDP to TCP Content-Length is added where there is none, and what is behind the body is cut off")
@@ -23,6 +23,7 @@ def length_added():
         for body, lengths, wanted in (
                 (b"", [], b""), (b"hello\r\n\r\nworld", [], b"hello\r\n\r\nworld"), (b"x" * 900, [], b"x" * 900),
                 (b"hello, and more", [("Content-Length", "5")], b"hello"), (b"hello!", [("l", "5")], b"hello"),
+                (b"hello" + alice.request("BYE", bob.aor).encode(), [("Content-Length", "5")], b"hello"),
                 (b"\r\n\r\n", [("Content-Length", "0")], b""), (b"\0\r\n", [], b"\0\r\n")):
             request = alice.send(bare_message(alice, bob, body, *lengths))
             seen = bob.expect("MESSAGE")

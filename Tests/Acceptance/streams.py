@@ -214,6 +214,19 @@ def cut_off():
         scene.settled()
 
 
+@test("who says no more, and is owed nothing, is not kept: the other half is closed as well")
+def half_closed():
+    with Streams() as scene:
+        for before in (None, b"\r\n\r\n", options(scene.alice)):
+            with scene.connect() as connection:
+                if before:
+                    connection.send(before)
+                    connection.expect(200) if before != b"\r\n\r\n" else connection.expect_pong(1)
+                connection.half_close()
+                connection.expect_end()
+        scene.settled()
+
+
 @test("a message and the end of the stream together: it is served")
 def last_words():
     with Streams() as scene:
