@@ -185,6 +185,7 @@ struct MasterProcess: ~Copyable {
             let isReader = reception.stateless.isActive
             if isReader { state.processes.beginTurn(.master) }
             for index in 0..<events { handle(poller.event(index)) }
+            if inbox.isMailLeft { takeMail() }
             connections.tend(Clock.milliseconds(), &reception)
             if isReader { forwardStateless() }
             flushMail()
@@ -325,6 +326,7 @@ struct MasterProcess: ~Copyable {
     private func patience(_ now: UInt64) -> Int32 {
         // Children say that they serve through shared memory, which wakes nobody.
         if !isReady && !isStopping { return 2 }
+        if inbox.isMailLeft { return 0 }
         var next = isStopping ? now + 20 : nextStatus
         if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }
         for child in children where child.restartAt != 0 { next = min(next, child.restartAt) }

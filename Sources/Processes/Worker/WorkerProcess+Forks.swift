@@ -197,7 +197,7 @@ extension WorkerProcess {
         }
         let written = lines.written
         core.writeForwarded(
-            message, placed, in: bytes, source: set.head.source.peer,
+            message, placed, in: bytes, source: set.head.source,
             via: written.extracting(0..<viaEnd),
             recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(breadth),
             isForStream: core.identity.transport(listener).isReliable, to: &writer)
@@ -297,7 +297,9 @@ extension WorkerProcess {
     /// The resolver has not answered yet: it is asked again, or given up.
     mutating func expireResolving(_ cell: UInt32) {
         let record = fork(cell)
-        if record.resolvingEnd > now {
+        if record.patienceEnd > now {
+            shard.wheel.schedule(cell, due: record.deadline)
+        } else if record.resolvingEnd > now {
             launch(ForkOrder(record), attempt: 0, candidates: .none, into: cell)
         } else {
             fail(ForkOrder(record), 500, .none, cell)

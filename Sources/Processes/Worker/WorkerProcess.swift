@@ -36,6 +36,8 @@ struct WorkerProcess: ~Copyable {
     private var unsent: [Mail] = []
     /// Where the next outgoing slot is looked for.
     private var nextOutgoing = 0
+    /// Outgoing slots that were taken since somebody looked how many are left.
+    private var posted = 0
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
     private let mail: MailSender
@@ -82,9 +84,23 @@ struct WorkerProcess: ~Copyable {
                 let ready = poller.event(event)
                 if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
             }
-            receive()
+            if hasRoomToSend() {
+                receive()
+            } else {
+                // The master, which never waits for a worker, tells nobody when it has sent.
+                usleep(200)
+            }
             handleTurn()
         }
+    }
+
+    /// False while too many messages are on their way to the master: what a turn may want to send by
+    /// connections would find no slot, and nobody sends it again.
+    private mutating func hasRoomToSend() -> Bool {
+        if posted < Slots.outgoingPerWorker / 4 { return true }
+        if state.slots.freeOutgoing(index) < Slots.outgoingPerWorker / 2 { return false }
+        posted = 0
+        return true
     }
 
     /// Takes what has arrived into the in-flight array.
@@ -278,6 +294,7 @@ struct WorkerProcess: ~Copyable {
         guard count <= Slots.largeCapacity,
             let slot = state.slots.takeOutgoing(index, from: nextOutgoing, undo: turn.undo)
         else { return false }
+        posted += 1
         nextOutgoing = slot.index - state.slots.outgoing(of: index).lowerBound + 1
         let target = state.slots.bytesOffset(slot.index)
         memory.copy(from: Int(entry.first), to: target, count: Int(entry.firstCount))

@@ -29,6 +29,8 @@ struct ChildRole {
         // A terminal sends these to all of its processes: the master stops the children, in order.
         _ = signal(SIGINT, SIG_IGN)
         _ = signal(SIGHUP, SIG_IGN)
+        // A child starts nothing but, when it traps, what writes its backtrace; that shall not keep the ports.
+        for number in 3..<Int32(ChildDescriptors.count) { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
         switch process {
         case .locator: return LocatorMain.run(masterPid: masterPid)
         case .resolver: return ResolverMain.run(masterPid: masterPid)

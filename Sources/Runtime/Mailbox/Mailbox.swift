@@ -69,6 +69,9 @@ package struct PlainReceiver {
     /// - Parameter mailbox: its reading end.
     package init(mailbox: Int32) { self.mailbox = mailbox }
 
+    /// Messages of a datagram that was received are still to be taken: the mailbox itself says nothing of them.
+    package var isMailLeft: Bool { taken < count }
+
     /// The next message that was not received before; nil where none is there.
     package mutating func next() -> Mail? {
         while true {

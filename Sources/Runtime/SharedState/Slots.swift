@@ -18,7 +18,7 @@ package struct Slots: BitwiseCopyable {
     package static let largeBytes = headerBytes + indexBytes + 65536
     package static let largeCapacity = 65536
     /// Messages of one worker that are on their way to the master at once.
-    package static let outgoingPerWorker = 512
+    package static let outgoingPerWorker = 1024
     private static let free: UInt64 = 0xFF
 
     package let memory: Memory
@@ -98,6 +98,13 @@ package struct Slots: BitwiseCopyable {
             return SlotReference(index: index, generation: generation)
         }
         return nil
+    }
+
+    /// How many of the worker's outgoing slots are free.
+    package func freeOutgoing(_ worker: Int) -> Int {
+        var free = 0
+        for index in outgoing(of: worker) where isFree(index) { free += 1 }
+        return free
     }
 
     /// True where `holder` owns the slot in that generation.

@@ -91,9 +91,23 @@ package struct Identity: BitwiseCopyable {
         return false
     }
 
+    /// True where a Via says what ours say: its sent-by is one of ours.
+    package func isAdvertised(_ via: Via, _ bytes: Span<UInt8>) -> Bool {
+        guard let address = SocketAddress(host: bytes.slice(via.host), port: via.portOrDefault) else {
+            return false
+        }
+        for index in 0..<listenerCount where advertised[index] == address { return true }
+        return false
+    }
+
     /// True where host and port are one of our listeners (port 0: not given), as they are or as advertised.
-    package func isListener(host: Span<UInt8>, port: UInt16) -> Bool {
+    ///
+    /// - Parameter local: what a wildcard listener was asked by, which is an address of ours.
+    package func isListener(
+        host: Span<UInt8>, port: UInt16, local: SocketAddress = SocketAddress()
+    ) -> Bool {
         guard let address = SocketAddress(host: host, port: port == 0 ? 5060 : port) else { return false }
+        if address == local { return true }
         for index in 0..<listenerCount {
             if address == advertised[index] || address == listeners[index] { return true }
         }
@@ -102,8 +116,10 @@ package struct Identity: BitwiseCopyable {
 
     /// True where a URI with this host and port names us: a listening address, or one of our domains, with no
     /// port or one that we listen on.
-    package func isOurs(host: Span<UInt8>, port: UInt16) -> Bool {
-        if isListener(host: host, port: port) { return true }
+    package func isOurs(
+        host: Span<UInt8>, port: UInt16, local: SocketAddress = SocketAddress()
+    ) -> Bool {
+        if isListener(host: host, port: port, local: local) { return true }
         guard configuration.isOurDomain(host, count: domainCount) else { return false }
         if port == 0 { return true }
         for index in 0..<listenerCount where advertised[index].port == port || listeners[index].port == port {
@@ -112,7 +128,9 @@ package struct Identity: BitwiseCopyable {
         return false
     }
 
-    package func isOurs(_ uri: SIPURI, _ bytes: Span<UInt8>) -> Bool {
-        uri.isSIP && isOurs(host: bytes.slice(uri.host), port: uri.port)
+    package func isOurs(
+        _ uri: SIPURI, _ bytes: Span<UInt8>, local: SocketAddress = SocketAddress()
+    ) -> Bool {
+        uri.isSIP && isOurs(host: bytes.slice(uri.host), port: uri.port, local: local)
     }
 }

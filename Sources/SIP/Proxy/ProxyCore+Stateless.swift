@@ -63,7 +63,7 @@ extension ProxyCore {
         }
         let written = lines.written
         writeForwarded(
-            message, placed, in: set, source: request.source.peer, via: written.extracting(0..<viaEnd),
+            message, placed, in: set, source: request.source.endpoint, via: written.extracting(0..<viaEnd),
             recordRoute: written.extracting(viaEnd..<written.count), breadth: breadth(of: request),
             isForStream: candidate.transport.isReliable, to: &writer)
         if writer.overflowed { return .nowhere }

@@ -47,7 +47,7 @@ extension ProxyCore {
     /// Builds the request of a target by editing the received bytes. `via` and `recordRoute` lie one behind the
     /// other at the begin of `line`.
     package func writeForwarded(
-        _ message: Message, _ placed: PlacedTarget, in set: Span<UInt8>, source: SocketAddress,
+        _ message: Message, _ placed: PlacedTarget, in set: Span<UInt8>, source: Endpoint,
         via: Span<UInt8>, recordRoute: Span<UInt8>, breadth: Int, isForStream: Bool,
         to writer: inout ByteWriter
     ) {
@@ -58,7 +58,7 @@ extension ProxyCore {
         // A Request-URI longer than that has no place in a Route.
         defer { if appended.overflowed { writer.fail() } }
         if target.flags.contains(.strictNextHop) {
-            let routing = RequestRouting(message, identity)
+            let routing = RequestRouting(message, identity, local: source.local)
             appended.append("<")
             if !writeOwnURI(message, routing, to: &appended) { appended.append(message.requestURI) }
             appended.append(">")
@@ -70,7 +70,7 @@ extension ProxyCore {
         edits.maxBreadth = breadth
         edits.routesToDrop = Int(target.routesToDrop)
         edits.dropsLastRoute = target.flags.contains(.dropsLastRoute)
-        edits.received = source
+        edits.received = source.peer
         edits.isForStream = isForStream
         ForwardedRequest.write(
             message: message,

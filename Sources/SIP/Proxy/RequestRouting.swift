@@ -42,7 +42,11 @@ package struct RequestRouting {
     /// What Max-Breadth says; -1 where it is absent (RFC 5393 §5).
     package private(set) var breadth = -1
 
-    package init(_ message: Message, _ identity: Identity) {
+    private let local: SocketAddress
+
+    /// - Parameter local: what a wildcard listener was asked by: an address of ours.
+    package init(_ message: Message, _ identity: Identity, local: SocketAddress = SocketAddress()) {
+        self.local = local
         if message.index.has(.maxBreadth) {
             guard let value = RequestRouting.number(message, .maxBreadth) else {
                 decision = .refuse(.badMaxBreadth)
@@ -79,14 +83,14 @@ package struct RequestRouting {
             // §16.4: named by it, and received as the URI says, it has arrived; from here on it is as if
             // maddr, port and transport had not been there.
             guard let hop = NextHop(uri, bytes), identity.speaks(hop.transport),
-                identity.isOurs(host: bytes.slice(maddr), port: uri.port)
+                identity.isOurs(host: bytes.slice(maddr), port: uri.port, local: local)
             else { return .forward }
             stripsMaddr = true
             uri.port = 0
             nextHop.port = 0
             nextHop.parameters = .none
         }
-        guard identity.isOurs(uri, bytes) else { return .forward }
+        guard identity.isOurs(uri, bytes, local: local) else { return .forward }
         return uri.user.isEmpty ? .ours : .lookUp
     }
 
@@ -97,7 +101,7 @@ package struct RequestRouting {
         routesLeft = count
         // A strict router has put our Record-Route URI into the Request-URI, and the true one last.
         if count > 0, uri.isSIP, uri.user.isEmpty, uri.hasParameter("lr", bytes),
-            identity.isListener(host: bytes.slice(uri.host), port: uri.port)
+            identity.isListener(host: bytes.slice(uri.host), port: uri.port, local: local)
         {
             guard let target = RequestRouting.route(bytes, last) else { return .badRoute }
             guard target.scheme == .sip || target.scheme == .tel else { return .unsupportedScheme }
@@ -113,7 +117,7 @@ package struct RequestRouting {
             guard let route = RequestRouting.route(bytes, value.range) else { return .badRoute }
             let isOurs =
                 routesToDrop == 0 || routesToDrop == 1 && isOtherSide(route, bytes)
-                ? identity.isOurs(route, bytes) : false
+                ? identity.isOurs(route, bytes, local: local) : false
             if isOurs {
                 routesToDrop += 1
                 routesLeft -= 1

@@ -38,7 +38,7 @@ package struct RoutedRequest {
         _ message: Message, _ source: RequestSource, _ identity: Identity, _ keys: Keys
     ) {
         self.source = source
-        routing = RequestRouting(message, identity)
+        routing = RequestRouting(message, identity, local: source.endpoint.local)
         // The usual case, at the price of eight bytes compared.
         if Branch(message.branch) == nil {
             origin = source.peer

@@ -58,7 +58,10 @@ extension Reception {
         }
         var worker = workerOfCall(message)
         if !index.isRequest {
-            guard let branch = Branch(message.branch), branch.isStateless || isOurs(branch) else {
+            // §18.1.2: what does not name us was not meant for us, whatever its branch.
+            guard let branch = Branch(message.branch), branch.isStateless || isOurs(branch),
+                stateless.core.identity.isAdvertised(message.index.topVia, message.bytes)
+            else {
                 if header.endpoint.isReliable { state.counters.add(counter, .master) }
                 state.counters.add(.strayResponses, .master)
                 return .dropped
