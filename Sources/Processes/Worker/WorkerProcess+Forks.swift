@@ -265,6 +265,10 @@ extension WorkerProcess {
             store(record, cell)
         }
         var record = fork(cell)
+        if record.resolvingEnd <= now {
+            fail(order, 500, .none, cell)
+            return
+        }
         record.patienceEnd = now + WorkerProcess.askingInterval
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)
@@ -299,10 +303,8 @@ extension WorkerProcess {
         let record = fork(cell)
         if record.patienceEnd > now {
             shard.wheel.schedule(cell, due: record.deadline)
-        } else if record.resolvingEnd > now {
-            launch(ForkOrder(record), attempt: 0, candidates: .none, into: cell)
         } else {
-            fail(ForkOrder(record), 500, .none, cell)
+            launch(ForkOrder(record), attempt: 0, candidates: .none, into: cell)
         }
     }
 
