@@ -18,7 +18,8 @@ extension WorkerProcess {
         // none: the locator refuses that with 400.
         if let to = NameAddress.parse(message.bytes, message.index.first(.to).value),
             let uri = SIPURI.parse(message.bytes, to.uri), uri.isSIP,
-            !core.identity.isOurs(uri, message.bytes)
+            !core.identity.isOurs(
+                uri, message.bytes, local: server(cell).endpoint.local)
         {
             respondLocally(cell, message, status: 404)
             return
