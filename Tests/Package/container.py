@@ -12,6 +12,7 @@ sockets, and the sipp that it starts, are there too: the root needs neither Pyth
 
 import ctypes
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -44,7 +45,9 @@ class Root:
     def __init__(self):
         directory = cache_directory()
         os.makedirs(directory, exist_ok=True)
-        self.path = os.path.join(directory, SUITE)
+        # Another list of packages is another root.
+        self.name = f"{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
+        self.path = os.path.join(directory, self.name)
         self.lock = open(os.path.join(directory, "lock"), "w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,10 +59,11 @@ class Root:
             self.make()
         fcntl.flock(self.lock, fcntl.LOCK_SH)
 
-    @staticmethod
-    def clean(directory):
-        """Nobody else runs: what is there of runs was left by ones that were killed."""
+    def clean(self, directory):
+        """Nobody else runs: what is there of runs was left by ones that were killed, and roots of others are old."""
         for name in os.listdir(directory):
+            if name.startswith(SUITE) and name != self.name:
+                shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
             if name.startswith("run-"):
                 subprocess.run(
                     ["umount", "-l", os.path.join(directory, name, "root")], stderr=subprocess.DEVNULL)
