@@ -2,7 +2,7 @@
 
     $XDG_CACHE_HOME or /var/tmp
      └─ sipfork-test-root/
-         ├─ bookworm/     made once, never changed after
+         ├─ bookworm-…/   made once for a list of packages, never changed after
          ├─ lock          shared by runs, exclusive while the root is made
          └─ run-XXXX/     one run: the root as an overlay, or a copy where overlays cannot be mounted
 

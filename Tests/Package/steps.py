@@ -244,7 +244,7 @@ def kill_master(service):
         equal(service.show("NRestarts"), "1", "restarts by systemd")
         uris = [contact["uri"] for row in service.ctl("registrations", "bob@localhost") for contact in row["contacts"]]
         true(bob.uri in uris, f"bob's new contact among {uris}")
-        equal(len(service.processes()), 6, f"processes: {service.processes()}")
+        equal(len(service.processes()), 7, f"processes: {service.processes()}")
         hang_up(*sides)
 
 
@@ -263,7 +263,7 @@ def broken(service):
 def refused(service):
     done = service.run("sipforkd", "-t", check=False)
     equal(done.returncode, 78, "exit status of sipforkd -t")
-    contains(done.stderr + done.stdout, 'sipfork.toml:12:1: unknown key "server.domain"', "what sipforkd -t says")
+    contains(done.stderr + done.stdout, 'sipfork.toml:13:1: unknown key "server.domain"', "what sipforkd -t says")
     true(service.run("systemctl", "restart", UNIT, check=False).returncode != 0, "systemctl restart must fail")
     equal(service.show("ActiveState", "ExecMainStatus"), ["failed", "78"], "state and exit status")
     entries = service.await_journal("SIPFORK_EVENT=configuration-refused", count=2)
