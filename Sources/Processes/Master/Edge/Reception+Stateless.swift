@@ -138,9 +138,10 @@ extension Reception {
             transmit(writer, to: endpoint)
             return .done
         case .wait(let placed):
-            let isKept =
-                mayWait && wait(slot, placed.target.question, set.extracting(placed.name))
-            return isKept ? .kept : nil
+            guard mayWait else { return nil }
+            let key = waitingKey(message)
+            if stateless.waiting.contains(where: { $0.key == key }) { return .done }
+            return wait(slot, key, placed.target.question, set.extracting(placed.name)) ? .kept : nil
         }
     }
 
@@ -194,9 +195,20 @@ extension Reception {
 
     // MARK: waiting for the resolver
 
+    /// The same for a message that comes again, and for no other.
+    private func waitingKey(_ message: Message) -> UInt64 {
+        var hash = keys.tables
+        hash.combine(message.branch)
+        hash.combine(UInt8(0))
+        hash.combine(message.callID)
+        hash.combine(UInt64(message.index.cseqNumber))
+        hash.combine(message.methodToken)
+        return hash.finalize()
+    }
+
     /// Keeps the request in its slot, and asks. False where too many wait.
     private mutating func wait(
-        _ slot: SlotReference, _ kind: DNSQuestion.Kind, _ name: Span<UInt8>
+        _ slot: SlotReference, _ key: UInt64, _ kind: DNSQuestion.Kind, _ name: Span<UInt8>
     ) -> Bool {
         var question = stateless.core.line
         question.append(kind.rawValue)
@@ -207,7 +219,7 @@ extension Reception {
         }
         let now = Clock.milliseconds()
         let entry = Stateless.Waiting(
-            number: stateless.takeNumber(), slot: slot, question: place,
+            number: stateless.takeNumber(), key: key, slot: slot, question: place,
             askAt: now + Stateless.askingInterval, end: now + stateless.patience)
         stateless.waiting.append(entry)
         ask(entry)

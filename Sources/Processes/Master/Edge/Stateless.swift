@@ -31,6 +31,8 @@ struct Stateless: ~Copyable {
     struct Waiting {
         /// As the mail has it.
         let number: UInt64
+        /// Of the message: one that comes again while it waits is absorbed.
+        let key: UInt64
         let slot: SlotReference
         /// The question's.
         let question: SlotReference
