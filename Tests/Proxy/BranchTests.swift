@@ -1,5 +1,6 @@
 import Platform
 import SharedState
+import Syntax
 import Testing
 
 @testable import Proxy
@@ -45,11 +46,14 @@ import Testing
     /// §16.11: the same request gives the same branch, another one another.
     @Test func statelessBranchesAreFunctionsOfTheRequest() {
         let keys = Proxy.keys()
-        func branch(_ below: String, _ callID: String, _ cseq: UInt32) -> Branch {
-            Branch(
+        func branch(
+            _ below: String, _ callID: String, _ cseq: UInt32, to via: String = "SIP/2.0/UDP 192.0.2.1:5060"
+        ) -> Branch {
+            let bytes = Array(via.utf8)
+            let parsed = Via.parse(bytes.span, ByteRange(0, bytes.count))!
+            return Branch(
                 statelessOver: Array(below.utf8).span, callID: Array(callID.utf8).span, cseq: cseq,
-                loopMark: 3,
-                keys: keys)
+                answeredTo: AnswerAddress(of: parsed, bytes.span), loopMark: 3, keys: keys)
         }
         let one = branch("z9hG4bKa", "c", 1)
         #expect(one == branch("z9hG4bKa", "c", 1))
@@ -57,6 +61,11 @@ import Testing
         for other in [branch("z9hG4bKb", "c", 1), branch("z9hG4bKa", "d", 1), branch("z9hG4bKa", "c", 2)] {
             #expect(one != other)
         }
+        // Nor does a branch help to send answers elsewhere.
+        for via in [
+            "SIP/2.0/UDP 192.0.2.1:5070", "SIP/2.0/TCP 192.0.2.1:5060", "SIP/2.0/UDP 192.0.2.2:5060",
+            "SIP/2.0/UDP 192.0.2.1:5060;received=192.0.2.9", "SIP/2.0/UDP 192.0.2.1:5060;rport=9",
+        ] { #expect(one != branch("z9hG4bKa", "c", 1, to: via)) }
         #expect(Self.parsed(Proxy.text { one.write(to: &$0) }) == one)
     }
 

@@ -140,7 +140,10 @@ extension WorkerProcess {
         if effects.contains(.reportTransportError) {
             let mayTryNext = !record.timer.isCancelled
             record.timer.final()
-            if !isCancel && !tryNext(after: &record, mayTryNext) { report(503, of: record) }
+            let isLocal = mail.flags & WorkerProcess.localFailure != 0
+            if !isCancel && !tryNext(after: &record, mayTryNext, isLocal: isLocal) {
+                report(503, lastHeard: 0, of: ForkOrder(record), isLocal: isLocal)
+            }
         }
         conclude(effects, &record, cell)
     }
@@ -156,7 +159,7 @@ extension WorkerProcess {
         var record = fork(cell)
         if record.isResolving {
             // Nothing has left, so nobody is to be told but the one who asked.
-            report(408, of: record)
+            report(487, of: record)
             drop(cell)
             return
         }

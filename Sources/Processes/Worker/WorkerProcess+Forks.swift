@@ -109,9 +109,9 @@ extension WorkerProcess {
         let preferred = Int(set.head.source.listener)
         let branch = Branch(
             order.server, fork: order.fork, attempt: attempt, loopMark: order.loopMark, keys: keys)
-        guard
-            let room = shard.stored.reserve(message.bytes.count + placed.name.upperBound + 640),
-            var listener = listener(for: list[Int(attempt)], preferred)
+        let longest = message.bytes.count + placed.uri.count + placed.route.count + 640
+        guard var listener = listener(for: list[Int(attempt)], preferred),
+            let room = shard.stored.reserve(longest)
         else {
             fail(order, 503, candidates, cell)
             return
@@ -139,10 +139,10 @@ extension WorkerProcess {
             return
         }
         let candidate = list[Int(attempt)]
-        let longest =
+        let limit =
             candidate.transport.isReliable
             ? WorkerProcess.longestStreamMessage : WorkerProcess.longestDatagram
-        if writer.count > longest {
+        if writer.count > limit {
             shard.stored.free(request)
             fail(order, 513, candidates, cell)
             return
@@ -226,8 +226,10 @@ extension WorkerProcess {
     }
 
     /// Goes on with the next candidate; false where there is none, or it is not wanted: the fork was cancelled.
-    mutating func tryNext(after record: inout ForkRecord, _ isWanted: Bool) -> Bool {
-        if record.isNamed && settings.candidateDeadTime > 0 {
+    mutating func tryNext(
+        after record: inout ForkRecord, _ isWanted: Bool, isLocal: Bool = false
+    ) -> Bool {
+        if record.isNamed && !record.isAbandoned && !isLocal && settings.candidateDeadTime > 0 {
             state.deadPeers.markDead(
                 record.endpoint.transport, record.endpoint.peer, until: now + settings.candidateDeadTime)
         }
@@ -324,18 +326,23 @@ extension WorkerProcess {
     ) {
         shard.stored.free(candidates)
         drop(cell)
-        report(status, lastHeard: 0, of: order)
+        report(status, lastHeard: 0, of: order, isLocal: status != 500)
     }
 
     /// Tells the server transaction that the fork ended without a final response: 408, 500 (its next hop cannot
     /// be resolved), 503 or 513.
-    mutating func report(_ status: UInt16, lastHeard: UInt16, of order: ForkOrder) {
+    ///
+    /// - Parameter isLocal: it has not been tried at all, for want of room or for its size.
+    mutating func report(
+        _ status: UInt16, lastHeard: UInt16, of order: ForkOrder, isLocal: Bool = false
+    ) {
         var done = Mail(.forkDone)
         done.transaction = order.server
         done.fork = order.fork
         done.status = status
         done.flags = UInt16(order.breadth)
         done.second = UInt64(lastHeard)
+        done.third = isLocal ? 1 : 0
         send(done, to: .worker(order.server.worker))
     }
 }

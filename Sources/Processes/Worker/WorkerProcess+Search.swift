@@ -216,14 +216,19 @@ enum ForkEnd {
     case answer
     /// Nothing was heard at all.
     case silence
-    /// Rung, or trying, until its time was over.
+    /// Rung, or trying, until its time was over; or never tried.
     case timeout
     /// 503, from there or ours.
     case unreachable
 
     /// What `forkDone` mail tells.
     init(done mail: Mail) {
-        self =
-            mail.status == 503 || mail.status == 500 ? .unreachable : mail.second == 0 ? .silence : .timeout
+        switch mail.status {
+        // It was not tried, and nothing is known of it.
+        case _ where mail.third != 0: self = .timeout
+        case 500, 503: self = .unreachable
+        case 408: self = mail.second == 0 ? .silence : .timeout
+        default: self = .timeout
+        }
     }
 }

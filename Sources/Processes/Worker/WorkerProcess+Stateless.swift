@@ -66,7 +66,8 @@ extension WorkerProcess {
         turn.keepScratch(set.count)
         let offset = turn.scratchOffset()
         var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        let plan = ProxyCore.StatelessPlan(state, now: now)
+        var plan = ProxyCore.StatelessPlan(state, now: now)
+        plan.flow = request.source.endpoint.connection
         switch core.writeStateless(message, request, set: set, plan, to: &writer) {
         case .nowhere: return .nowhere
         case .wait(let placed):
@@ -85,18 +86,19 @@ extension WorkerProcess {
     private mutating func park(
         _ message: Message, _ source: RequestSource, name: Range<Int>, _ kind: DNSQuestion.Kind
     ) -> Bool {
-        guard let question = storeQuestion(kind, memory.bytes(name.lowerBound, count: name.count)) else {
-            return false
-        }
+        var hash = keys.tables
+        hash.combine(message.branch)
+        hash.combine(message.callID)
+        hash.combine(message.method.rawValue)
+        let key = hash.finalize()
+        // The same message again is absorbed while it waits.
+        if shard.table.find(kind: RecordKind.waiting, key: key) != 0 { return true }
+        guard parked < WorkerProcess.mostParked,
+            let question = storeQuestion(kind, memory.bytes(name.lowerBound, count: name.count))
+        else { return false }
         var cell: UInt32 = 0
         let request = shard.stored.store(message.bytes.slice(message.index.whole))
-        if request != nil {
-            // The same message again, while it waits, waits as well: it is for the next hop to absorb.
-            var key = keys.tables
-            key.combine(message.branch)
-            key.combine(message.callID)
-            cell = shard.table.insert(kind: RecordKind.waiting, key: key.finalize())
-        }
+        if request != nil { cell = shard.table.insert(kind: RecordKind.waiting, key: key) }
         guard cell != 0, let request else {
             shard.stored.free(question)
             if let request { shard.stored.free(request) }
@@ -108,6 +110,7 @@ extension WorkerProcess {
         record.question = question
         record.endpoint = source.endpoint
         record.end = now + settings.resolvingTime
+        parked += 1
         ask(&record, cell)
         return true
     }
@@ -124,6 +127,9 @@ extension WorkerProcess {
         mail.third = WorkerProcess.waitingMark
         send(mail, to: .resolver)
     }
+
+    /// Messages that may wait for the resolver at once.
+    private static var mostParked: Int { 512 }
 
     /// `Mail.third` of questions that a waiting message asks, and no fork.
     static var waitingMark: UInt64 { 1 }
@@ -149,6 +155,8 @@ extension WorkerProcess {
     }
 
     private mutating func finishWaiting(_ record: WaitingRecord, _ cell: UInt32, isAnswered: Bool) {
+        // Those of a predecessor were never counted.
+        parked = max(0, parked - 1)
         shard.wheel.cancel(cell)
         shard.table.remove(cell)
         shard.stored.free(record.question)

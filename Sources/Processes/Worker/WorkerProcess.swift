@@ -31,6 +31,8 @@ struct WorkerProcess: ~Copyable {
     var line: ByteWriter { core.line }
     var malformedLimit = RateLimit(perSecond: 5)
     var fullLimit = RateLimit(perSecond: 1)
+    /// Messages without a transaction that wait for the resolver.
+    var parked = 0
     private var nextOwnMail = 0
     /// Requests that the kernel has refused to send; their forks hear of it in the next turn.
     private var unsent: [Mail] = []
@@ -126,9 +128,17 @@ struct WorkerProcess: ~Copyable {
     /// All of a turn but its commit; commits before that whenever the logs fill.
     mutating func work() {
         begin()
-        for failure in unsent { takeSendFailed(failure) }
-        unsent.removeAll(keepingCapacity: true)
-        handleOwnMail()
+        // Each commit may add to the list anew.
+        let failures = unsent
+        unsent = []
+        for failure in failures {
+            if turn.isFilling {
+                commit()
+                begin()
+            }
+            takeSendFailed(failure)
+            handleOwnMail()
+        }
         while let next = turn.next() {
             if turn.isFilling {
                 commit()
@@ -285,8 +295,14 @@ struct WorkerProcess: ~Copyable {
     mutating func transmit(_ entry: OutboxEntry) {
         if entry.endpoint.isReliable ? post(entry) : turn.send(entry) { return }
         state.counters.add(.sendErrors, me)
-        if !entry.transaction.isNone { send(WorkerProcess.failure(of: entry), to: me) }
+        if entry.transaction.isNone { return }
+        var failure = WorkerProcess.failure(of: entry)
+        failure.flags = WorkerProcess.localFailure
+        send(failure, to: me)
     }
+
+    /// In `flags` of `sendFailed`: it was us who had no room, which says nothing of the peer.
+    static var localFailure: UInt16 { 2 }
 
     /// Copies a message into a slot and hands it to the master. False where no slot is free.
     private mutating func post(_ entry: OutboxEntry) -> Bool {

@@ -21,8 +21,9 @@ package struct Mail: BitwiseCopyable, Sendable {
         /// worker → worker: fork `fork` got the response in `slot` with `status`; with a final one it gives
         /// back `flags` of Max-Breadth.
         case forkResponse = 5
-        /// worker → worker: fork `fork` ended without a final response; `status` is 408, 503 or 513, `second`
-        /// the last status heard (0: silence), `flags` as above.
+        /// worker → worker: fork `fork` ended without a final response; `status` is 408, 487, 500,
+        /// 503 or 513, `second` the last status heard (0: silence), `third` 1 where it was never tried, `flags`
+        /// as above.
         case forkDone = 6
         /// worker → locator: a REGISTER; `transaction` asks, `first` is the stored request.
         /// master → locator: one that the control tool wants; `second` is the slot that it lies in and that
@@ -37,7 +38,7 @@ package struct Mail: BitwiseCopyable, Sendable {
         /// become of it), `flags` 1: it is that fork's CANCEL.
         case send = 10
         /// master → worker: that request could not be sent, or its connection broke before an answer;
-        /// `status` is the errno.
+        /// `status` is the errno. A worker tells itself so with `flags` 2 where it had no room for it.
         case sendFailed = 11
         /// worker → resolver: `first` is the stored question (`DNSQuestion`); master → resolver: `second` is
         /// the slot that it lies in. `transaction`, `fork`, `attempt`, `third` come back.

@@ -1,5 +1,6 @@
 import Platform
 import SharedState
+import Syntax
 
 /// The branch parameter of our Via: names the fork, so that its response finds the worker without a search.
 ///
@@ -9,8 +10,8 @@ import SharedState
 ///
 /// It is derived from the record, not drawn: a worker that does its turn again sends the same bytes. A
 /// request that is forwarded without a transaction (ACK to a 2xx, CANCEL that matches nothing) has the
-/// transaction 0, and a check over the branch below, Call-ID and CSeq number (§16.11), which its response
-/// repeats. The loop mark (`LoopCheck`) is of the request that came in, and matters to nobody but us when the
+/// transaction 0, and a check over the branch below, Call-ID, CSeq number (§16.11) and the address that the
+/// answer goes to, which its response repeats. The loop mark (`LoopCheck`) is of the request that came in, and matters to nobody but us when the
 /// request comes here again.
 package struct Branch: BitwiseCopyable, Equatable {
     package static let length = 7 + 1 + 16 + 2 + 2 + 16 + 16
@@ -46,13 +47,15 @@ package struct Branch: BitwiseCopyable, Equatable {
 
     /// The branch of a request that is forwarded without state.
     package init(
-        statelessOver branch: Span<UInt8>, callID: Span<UInt8>, cseq: UInt32, loopMark: UInt64, keys: Keys
+        statelessOver branch: Span<UInt8>, callID: Span<UInt8>, cseq: UInt32, answeredTo: AnswerAddress,
+        loopMark: UInt64, keys: Keys
     ) {
         var hash = keys.marks(.statelessBranch)
         hash.combine(branch)
         hash.combine(UInt8(0))
         hash.combine(callID)
         hash.combine(UInt64(cseq))
+        answeredTo.combine(into: &hash)
         hash.combine(loopMark)
         self.init(transaction: .none, fork: 0, attempt: 0, check: hash.finalize(), loopMark: loopMark)
     }
@@ -109,6 +112,44 @@ package struct Branch: BitwiseCopyable, Equatable {
         hash.combine(transaction.rawValue)
         hash.combine(UInt64(fork) << 16 | UInt64(attempt) << 8 | (cancel ? 1 : 0))
         return hash.finalize()
+    }
+}
+
+/// Where the answer to a request goes, by its Via: who gets a branch of ours in a request may send answers to
+/// nobody else with it.
+package struct AnswerAddress {
+    private let transport: UInt8
+    /// By UDP with its port; by connections they are found otherwise.
+    private let address: SocketAddress
+
+    private init(_ via: Via, _ address: SocketAddress) {
+        transport = via.transport.rawValue
+        self.address = via.transport == .udp ? address : address.host
+    }
+
+    /// Of a request, whose top Via gets `received` and `rport` as it goes on.
+    package init(_ request: borrowing Message, from peer: SocketAddress) {
+        let via = request.index.topVia
+        var address = peer
+        if !via.hasRport { address.port = via.portOrDefault }
+        self.init(via, address)
+    }
+
+    /// As a Via below ours says it.
+    package init(of via: Via, _ bytes: Span<UInt8>) {
+        let host = via.received.isEmpty ? via.host : via.received
+        let port = via.rportValue != 0 ? via.rportValue : via.portOrDefault
+        self.init(via, SocketAddress(host: bytes.slice(host), port: port) ?? SocketAddress())
+    }
+
+    fileprivate func combine(into hash: inout KeyedHash) {
+        hash.combine(transport)
+        hash.combine(UInt64(address.family) << 16 | UInt64(address.port))
+        if address.isIPv4 {
+            hash.combine(UInt64(address.ipv4))
+        } else {
+            for group in 0..<8 { hash.combine(UInt64(address.group(group))) }
+        }
     }
 }
 

@@ -91,6 +91,25 @@ package struct Identity: BitwiseCopyable {
         return false
     }
 
+    /// True where a message came from this very service: one of our addresses, and by UDP the port of a listener
+    /// as well.
+    package func isOwn(_ endpoint: Endpoint) -> Bool {
+        let peer = endpoint.peer
+        if endpoint.isReliable && !endpoint.local.isNone && peer.host == endpoint.local.host { return true }
+        for index in 0..<listenerCount where transports[index] == endpoint.transport {
+            let listener = listeners[index]
+            guard endpoint.isReliable || listener.port == peer.port || advertised[index].port == peer.port
+            else { continue }
+            if peer.host == listener.host || peer.host == advertised[index].host { return true }
+            if listener.isWildcard && listener.family == peer.family
+                && (peer.isLoopback || peer.host == endpoint.local.host)
+            {
+                return true
+            }
+        }
+        return false
+    }
+
     /// True where a Via says what ours say: its sent-by is one of ours.
     package func isAdvertised(_ via: Via, _ bytes: Span<UInt8>) -> Bool {
         guard let address = SocketAddress(host: bytes.slice(via.host), port: via.portOrDefault) else {

@@ -38,7 +38,8 @@ extension ProxyCore {
         guard let placed = TargetSet(set)?.target(0) else { return .nowhere }
         let branch = Branch(
             statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber,
-            loopMark: request.loopMark, keys: keys)
+            answeredTo: AnswerAddress(message, from: request.source.peer), loopMark: request.loopMark,
+            keys: keys)
         var candidate = Candidate(placed.target.peer, placed.target.transport)
         if !placed.name.isEmpty {
             let name = set.extracting(placed.name)
@@ -73,10 +74,12 @@ extension ProxyCore {
     /// Where the response to a request goes that was forwarded without state: by its second Via, or on the
     /// connection that the request came on; nil where the branch is not ours.
     package func endpoint(ofStateless response: Message, _ branch: Branch, cameOn: Endpoint) -> Endpoint? {
-        guard branch.isStateless, let next = response.secondVia(),
+        // Nothing answers an ACK.
+        guard branch.isStateless, response.index.cseqMethod != .ack, let next = response.secondVia(),
             Branch(
                 statelessOver: response.bytes.slice(next.branch), callID: response.callID,
-                cseq: response.index.cseqNumber, loopMark: branch.loopMark, keys: keys) == branch,
+                cseq: response.index.cseqNumber, answeredTo: AnswerAddress(of: next, response.bytes),
+                loopMark: branch.loopMark, keys: keys) == branch,
             var endpoint = endpoint(of: next, response, cameOn: cameOn)
         else { return nil }
         endpoint.connection = FlowMark.connection(response, branch, keys: keys)

@@ -32,7 +32,8 @@ extension ProxyCore {
 
     /// Bytes that the set takes at most which `addOwnTarget` fills.
     package func ownTargetBytes(_ message: Message, _ routing: RequestRouting) -> Int {
-        let uri = max(message.requestURI.count, Int(routing.uri.whole.count), Int(routing.nextHop.whole.count))
+        let uri = max(
+            message.requestURI.count, Int(routing.uri.whole.count), Int(routing.nextHop.whole.count))
         return TargetSet.headBytes + ForkTarget.headBytes + uri + min(uri, DNSQuestion.longestHost)
     }
 

@@ -39,8 +39,9 @@ package struct RoutedRequest {
     ) {
         self.source = source
         routing = RequestRouting(message, identity, local: source.endpoint.local)
-        // The usual case, at the price of eight bytes compared.
-        if Branch(message.branch) == nil {
+        // The usual case, at the price of eight bytes compared. And who was called has branches of ours, which
+        // say nothing in what comes from him.
+        if Branch(message.branch) == nil || !identity.isOwn(source.endpoint) {
             origin = source.peer
             passes = 0
         } else {
@@ -86,7 +87,8 @@ package struct RoutedRequest {
         guard let below else { return false }
         let expected = Branch(
             statelessOver: message.bytes.slice(below.branch), callID: message.callID,
-            cseq: message.index.cseqNumber, loopMark: branch.loopMark, keys: keys)
+            cseq: message.index.cseqNumber, answeredTo: AnswerAddress(of: below, message.bytes),
+            loopMark: branch.loopMark, keys: keys)
         return expected == branch
     }
 }

@@ -213,7 +213,11 @@ extension Reception {
         var question = stateless.core.line
         question.append(kind.rawValue)
         question.append(name)
-        guard stateless.waiting.count < Stateless.mostWaiting, let place = keep(question.written) else {
+        let isLarge = slot.index >= state.slots.smallCount
+        let large = stateless.waiting.count { $0.slot.index >= state.slots.smallCount }
+        guard stateless.waiting.count < Stateless.mostWaiting,
+            !isLarge || large < state.slots.largeCount / 4, let place = keep(question.written)
+        else {
             state.counters.add(.refusedFull, .master)
             return false
         }
