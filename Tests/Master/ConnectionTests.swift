@@ -179,6 +179,42 @@ import Testing
         #expect(bench.count(.connectionsFailed) == 0)
     }
 
+    /// Of what all may hold, one host has an eighth; who holds next to nothing is left alone.
+    @Test func memoryIsBoundedForAHost() throws {
+        let bench = try EdgeBench { $0.memory = 160_000 }
+        let small = Socket(to: bench.listener.address, from: "127.0.0.2")
+        small.send("OPTIONS sip:")
+        let greedy = Socket(to: bench.listener.address, from: "127.0.0.2")
+        let other = Socket(to: bench.listener.address, from: "127.0.0.3")
+        let text = options(body: String(repeating: "x", count: 30_000))
+        for socket in [greedy, other] { socket.send(String(text.prefix(2000))) }
+        bench.settle()
+        #expect(bench.connections.table.count == 3)
+        for start in stride(from: 2000, to: 28_000, by: 2000) where greedy.hear() != nil {
+            greedy.send(String(text.dropFirst(start).prefix(2000)))
+            bench.settle()
+        }
+        #expect(greedy.hear() == nil && small.hear() == "" && other.hear() == "")
+        #expect(bench.count(.connectionsFailed) == 1 && bench.connections.buffered <= 8192)
+        #expect(bench.connections.table.buffered(small.address) == 2048)
+    }
+
+    @Test func memoryIsBoundedForAll() throws {
+        let bench = try EdgeBench { $0.memory = 160_000 }
+        let text = options(body: String(repeating: "x", count: 30_000))
+        var all: [Socket] = []
+        for number in 2..<22 {
+            all.append(Socket(to: bench.listener.address, from: "127.0.0.\(number)"))
+            all.last?.send(String(text.prefix(15_000)))
+            bench.settle()
+        }
+        #expect(bench.connections.buffered <= 160_000 && bench.count(.connectionsFailed) > 0)
+        let small = Socket(to: bench.listener.address)
+        small.send("OPTIONS sip:")
+        bench.settle()
+        #expect(small.hear() == "")
+    }
+
     // MARK: time
 
     @Test func idleOnesAreClosed() throws {

@@ -38,6 +38,8 @@ import SharedState
 
     struct Host {
         var count = 0
+        /// Bytes that wait in them.
+        var buffered = 0
         /// It was told that it is at the limit.
         var isTold = false
     }
@@ -106,6 +108,7 @@ import SharedState
         let key = HostKey(self[index].peer)
         var host = hosts[key] ?? Host(count: 1)
         host.count -= 1
+        host.buffered -= self[index].buffered
         if host.count <= hostLimit - max(hostLimit / 10, 1) { host.isTold = false }
         hosts[key] = host.count > 0 ? host : nil
         close(self[index].descriptor)
@@ -174,6 +177,12 @@ import SharedState
 
     /// True where the host of `peer` has as many connections as it may.
     func isHostFull(_ peer: SocketAddress) -> Bool { hosts[HostKey(peer)]?.count ?? 0 >= hostLimit }
+
+    /// A connection has so many bytes more, or less, that wait.
+    mutating func grow(_ index: Int, by bytes: Int) { hosts[HostKey(self[index].peer)]?.buffered += bytes }
+
+    /// Bytes that wait in all connections of the host of `peer`.
+    func buffered(_ peer: SocketAddress) -> Int { hosts[HostKey(peer)]?.buffered ?? 0 }
 
     /// True the first time since the host had a tenth less than it may.
     mutating func tellsHostFull(_ peer: SocketAddress) -> Bool {

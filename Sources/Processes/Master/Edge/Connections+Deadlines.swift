@@ -62,6 +62,10 @@ extension Connections {
             logFailure(table[index].peer, ETIMEDOUT)
             fail(index, ETIMEDOUT)
             return true
+        case .broken:
+            if table[index].deadline > now { return false }
+            fail(index, table[index].breakCode)
+            return true
         case .refusing, .closing:
             if table[index].deadline > now { return false }
             end(index, EPROTO)

@@ -20,7 +20,7 @@ struct ConnectionLimits {
     var stream = StreamFramer.Limits(header: 16_384, message: 65_535)
     /// Bytes that wait for one peer.
     var queue = 262_144
-    /// Bytes that wait in all connections, in both directions.
+    /// Bytes that wait in all connections, in both directions; for those of one host an eighth of it.
     var memory = 256 << 20
 
     init() {}
@@ -67,6 +67,8 @@ extension ConnectionLimits {
 /// turn of the loop serves so many of them, each for so many bytes, and then the datagrams.
 @safe struct Connections: ~Copyable {
     static let readBytes = 65_536
+    /// Bytes that a connection may have whatever others have: the least of both queues.
+    static let freeBytes = 4096
     /// Connections taken from a listener in one turn.
     static let acceptBatch = 64
 
@@ -234,6 +236,31 @@ extension ConnectionLimits {
             _ = unsafe getsockname(socket, address, &length)
         }
         return SocketAddress(storage)
+    }
+
+    // MARK: memory
+
+    /// Has the sums follow what a connection holds, which was `before`.
+    mutating func account(_ index: Int, _ before: Int) {
+        let change = table[index].buffered - before
+        if change == 0 { return }
+        buffered += change
+        table.grow(index, by: change)
+    }
+
+    /// True for a connection that is to give way: all, or those of its host, hold more than they may. One that
+    /// holds next to nothing is never that, or a few that hold all of it would keep out everybody.
+    func isTooMuch(_ index: Int) -> Bool {
+        if table[index].buffered <= Connections.freeBytes { return false }
+        return buffered > limits.memory || table.buffered(table[index].peer) > limits.memory / 8
+    }
+
+    /// Ends a connection with which there is too much; true where that was so.
+    mutating func failsByMemory(_ index: Int, _ code: Int32) -> Bool {
+        guard isTooMuch(index) else { return false }
+        logFailure(table[index].peer, code)
+        fail(index, code)
+        return true
     }
 
     // MARK: the poller, and the end
