@@ -24,6 +24,8 @@ struct Connection: ~Copyable {
     let generation: UInt32
     var descriptor: Int32 = -1
     var listener: UInt16 = 0
+    /// The peer made it.
+    var isAccepted = true
     var peer = SocketAddress()
     /// None where the listener says enough.
     var local = SocketAddress()

@@ -74,16 +74,21 @@ extension Connections {
             code = EMFILE
             return nil
         }
+        if table.isConnectingFull(peer) {
+            logFailure(peer, ENOBUFS)
+            code = ENOBUFS
+            return nil
+        }
         let local = listener.address.isWildcard ? endpoint.local : listener.address
         guard let descriptor = connect(peer, from: local, &code) else {
             state.counters.add(.connectionsFailed, .master)
             logFailure(peer, code)
             return nil
         }
-        guard let index = table.add(descriptor.release(), peer, listener: endpoint.listener) else {
-            return nil
-        }
-        table[index].phase = .connecting
+        guard
+            let index = table.add(
+                descriptor.release(), peer, listener: endpoint.listener, isAccepted: false)
+        else { return nil }
         table[index].activeAt = now
         table[index].deadline = now + limits.connect
         table[index].watchesRoom = true
@@ -144,7 +149,7 @@ extension Connections {
             return
         }
         state.counters.add(.connectionsOpened, .master)
-        table[index].phase = .open
+        table.setConnected(index)
         table[index].activeAt = now
         table[index].progressAt = now
         let isOfWildcard = listeners.contains { $0.number == table[index].listener && $0.address.isWildcard }
