@@ -82,7 +82,7 @@ extension Connections {
         let local = listener.address.isWildcard ? endpoint.local : listener.address
         guard let descriptor = connect(peer, from: local, &code) else {
             state.counters.add(.connectionsFailed, .master)
-            logFailure(peer, code)
+            if code == EMFILE || code == ENFILE { logShortage(peer, code) } else { logFailure(peer, code) }
             return nil
         }
         guard

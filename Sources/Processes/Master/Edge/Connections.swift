@@ -91,6 +91,8 @@ extension ConnectionLimits {
     let scratch: UnsafeMutablePointer<UInt8>
     /// Connections whose message no worker had room for.
     var stalled: [ConnectionReference] = []
+    /// When those were tried again.
+    var retriedAt: UInt64 = 0
     /// Bytes that wait in all connections.
     var buffered = 0
     /// The earliest of `table.due`, and the last time that all were looked at.
@@ -100,6 +102,8 @@ extension ConnectionLimits {
     var isFullTold = false
     var failureLog = RateLimit(perSecond: 5)
     var malformedLog = RateLimit(perSecond: 5)
+    var limitLog = RateLimit(perSecond: 5)
+    var shortageLog = RateLimit(perSecond: 1)
 
     init(
         state: SharedState, keys: Keys, limits: ConnectionLimits, listeners: [Listening], log: LogWriter
@@ -161,9 +165,10 @@ extension ConnectionLimits {
             var storage = sockaddr_storage()
             let number = unsafe cp_accept_peer(listeners[place].socket, &storage)
             if number < 0 {
-                switch SystemError.lastCode {
+                let code = SystemError.lastCode
+                switch code {
                 case EAGAIN: return
-                case EMFILE, ENFILE, ENOBUFS, ENOMEM: return pause(place, now)
+                case EMFILE, ENFILE, ENOBUFS, ENOMEM: return pause(place, code, now)
                 // A connection that has failed already; accept(2) has more of them than anyone knows.
                 default: continue
                 }
@@ -202,12 +207,13 @@ extension ConnectionLimits {
         logLimit(peer, "max-connections", table.limit)
     }
 
-    /// No descriptor is free, which would wake the poller for ever.
-    private mutating func pause(_ place: Int, _ now: UInt64) {
+    /// The system has nothing left for another connection, which would wake the poller for ever.
+    private mutating func pause(_ place: Int, _ code: Int32, _ now: UInt64) {
         listeners[place].pausedUntil = now + 1000
         earliest = min(earliest, now + 1000)
         poller.remove(listeners[place].socket)
-        refuseFull(listeners[place].address)
+        state.counters.add(.connectionsRefused, .master)
+        logShortage(listeners[place].address, code)
     }
 
     mutating func resumeListeners(_ now: UInt64) {
