@@ -104,6 +104,13 @@ private final class Table {
         return index
     }
 
+    func connect(_ host: String, _ port: Int) -> Int? {
+        let number = unsafe open("/dev/null", O_RDONLY | O_CLOEXEC)
+        return table.add(number, Table.peer(host, port), listener: 0, isAccepted: false)
+    }
+
+    func isConnectingFull(_ host: String) -> Bool { table.isConnectingFull(Table.peer(host, 1)) }
+
     func find(_ host: String, _ port: Int, listener: UInt16 = 0) -> Int? {
         table.find(Table.peer(host, port), listener: listener)
     }
@@ -171,6 +178,21 @@ private final class Table {
         #expect(table.tellsFull(hosts[0]) && !table.tellsFull(hosts[0]))
         table.table.remove(try #require(table.find(hosts[0], 1)))
         #expect(!table.isFull(hosts[0]) && table.tellsFull(hosts[0]))
+    }
+
+    /// Those to a host do not count among those that it may make.
+    @Test func thoseBeingConnectedHaveTheirOwnLimits() throws {
+        let table = Table(limit: 320, hostLimit: 2)
+        for port in 1...64 { #expect(table.connect("192.0.2.1", port) != nil) }
+        #expect(table.isConnectingFull("192.0.2.1") && !table.isConnectingFull("192.0.2.2"))
+        #expect(!table.isFull("192.0.2.1"))
+        for port in 1...16 { #expect(table.connect("192.0.2.2", port) != nil) }
+        #expect(table.isConnectingFull("192.0.2.3"))
+        table.table.setConnected(try #require(table.find("192.0.2.1", 1)))
+        #expect(!table.isConnectingFull("192.0.2.1"))
+        for index in 0..<80 { table.table.remove(index) }
+        for port in 1...2 { #expect(table.add("192.0.2.1", port) != nil) }
+        #expect(table.isFull("192.0.2.1") && !table.isConnectingFull("192.0.2.1"))
     }
 
     @Test func itHoldsSoMany() {

@@ -152,6 +152,40 @@ import Testing
         #expect(text?.hasSuffix("INVITE 4\r\n\r\n") == true)
     }
 
+    /// What the peer wrote before is worth more than that it is gone.
+    @Test func answersInFrontOfABreakAreRead() throws {
+        let bench = try EdgeBench()
+        let peer = Socket(to: bench.listener.address)
+        peer.send(options())
+        let endpoint = try #require(bench.handed(1).first).header.endpoint
+        bench.send("INVITE 1\r\n\r\n", to: endpoint, transaction: 1)
+        // With that unread, a close is a reset.
+        peer.send(options("answer"))
+        peer.close()
+        bench.send("INVITE 2\r\n\r\n", to: endpoint, transaction: 2)
+        bench.send("INVITE 3\r\n\r\n", to: endpoint, transaction: 3)
+        let handed = bench.handed(4)
+        #expect(handed.filter { $0.kind == .request }.map(\.text) == [options("answer")])
+        #expect(Set(failures(handed).map(\.mail.transaction.rawValue)) == [1, 2, 3])
+        #expect(bench.wait { bench.connections.table.count == 0 })
+        #expect(bench.connections.buffered == 0)
+    }
+
+    /// A close that nobody has read yet.
+    @Test func aRequestDoesNotGoWhereNobodyListens() throws {
+        let bench = try EdgeBench()
+        let peer = Socket(SOCK_STREAM, at: "127.0.0.9")
+        bench.send("INVITE 1\r\n\r\n", to: bench.endpoint(peer.address))
+        #expect(bench.wait { bench.count(.connectionsOpened) == 1 })
+        let first = peer.accept()
+        #expect(first.hear() == "INVITE 1\r\n\r\n")
+        first.close()
+        bench.now += 1001
+        bench.send("INVITE 2\r\n\r\n", to: bench.endpoint(peer.address), transaction: 7)
+        #expect(bench.wait { bench.count(.connectionsOpened) == 2 })
+        #expect(peer.accept().hear() == "INVITE 2\r\n\r\n" && failures(bench.handed()).isEmpty)
+    }
+
     // MARK: a peer that does not read
 
     @Test func aDeafPeerHoldsUpNobody() throws {

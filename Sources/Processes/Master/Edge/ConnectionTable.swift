@@ -8,6 +8,10 @@ import SharedState
     /// Connections there may be, and those of one host that it may have made.
     let limit: Int
     let hostLimit: Int
+    /// Those of one host, and of all, that may be connecting at a time.
+    static let hostConnectingLimit = 64
+    let connectingLimit: Int
+    private var connecting = 0
     private let hash: KeyedHash
     private let cells: UnsafeMutablePointer<Connection>
     /// Places that were used at least once.
@@ -37,7 +41,13 @@ import SharedState
     }
 
     struct Host {
-        var count = 0
+        /// Those that it made, and those to it.
+        var accepted = 0
+        var opened = 0
+        /// Of those to it, the ones that are not connected yet.
+        var connecting = 0
+        /// Bytes that wait in them.
+        var buffered = 0
         /// It was told that it is at the limit.
         var isTold = false
     }
@@ -45,6 +55,7 @@ import SharedState
     init(limit: Int, hostLimit: Int, hash: KeyedHash) {
         self.limit = limit
         self.hostLimit = hostLimit
+        connectingLimit = max(limit / 4, 1)
         self.hash = hash
         unsafe cells = UnsafeMutablePointer<Connection>.allocate(capacity: limit)
         var size = 64
@@ -75,7 +86,11 @@ import SharedState
     // MARK: places
 
     /// A place for a connection to `peer`, which is owned from now on; nil where there are as many as may be.
-    mutating func add(_ descriptor: Int32, _ peer: SocketAddress, listener: UInt16) -> Int? {
+    ///
+    /// - Parameter isAccepted: the peer made it; else it is being connected.
+    mutating func add(
+        _ descriptor: Int32, _ peer: SocketAddress, listener: UInt16, isAccepted: Bool = true
+    ) -> Int? {
         if count == limit { return nil }
         let index: Int
         if firstFree >= 0 {
@@ -88,15 +103,29 @@ import SharedState
             made += 1
         }
         count += 1
-        self[index].phase = .open
+        self[index].phase = isAccepted ? .open : .connecting
+        self[index].isAccepted = isAccepted
         self[index].descriptor = descriptor
         self[index].peer = peer
         self[index].listener = listener
         let bucket = bucket(peer)
         self[index].next = buckets[bucket]
         buckets[bucket] = Int32(index)
-        hosts[HostKey(peer), default: Host()].count += 1
+        if isAccepted {
+            hosts[HostKey(peer), default: Host()].accepted += 1
+        } else {
+            hosts[HostKey(peer), default: Host()].opened += 1
+            hosts[HostKey(peer)]?.connecting += 1
+            connecting += 1
+        }
         return index
+    }
+
+    /// A connection is connected.
+    mutating func setConnected(_ index: Int) {
+        self[index].phase = .open
+        hosts[HostKey(self[index].peer)]?.connecting -= 1
+        connecting -= 1
     }
 
     /// Closes a connection; whoever still speaks of it means none.
@@ -104,10 +133,15 @@ import SharedState
         precondition(self[index].phase != .free)
         unlink(index)
         let key = HostKey(self[index].peer)
-        var host = hosts[key] ?? Host(count: 1)
-        host.count -= 1
-        if host.count <= hostLimit - max(hostLimit / 10, 1) { host.isTold = false }
-        hosts[key] = host.count > 0 ? host : nil
+        var host = hosts[key] ?? Host()
+        if self[index].isAccepted { host.accepted -= 1 } else { host.opened -= 1 }
+        if self[index].phase == .connecting {
+            host.connecting -= 1
+            connecting -= 1
+        }
+        host.buffered -= self[index].buffered
+        if host.accepted <= hostLimit - max(hostLimit / 10, 1) { host.isTold = false }
+        hosts[key] = host.accepted + host.opened > 0 ? host : nil
         close(self[index].descriptor)
         let generation = self[index].generation &+ 1
         self[index] = Connection(generation: generation == 0 ? 1 : generation)
@@ -172,8 +206,20 @@ import SharedState
 
     // MARK: hosts
 
-    /// True where the host of `peer` has as many connections as it may.
-    func isHostFull(_ peer: SocketAddress) -> Bool { hosts[HostKey(peer)]?.count ?? 0 >= hostLimit }
+    /// True where the host of `peer` has made as many connections as it may.
+    func isHostFull(_ peer: SocketAddress) -> Bool { hosts[HostKey(peer)]?.accepted ?? 0 >= hostLimit }
+
+    /// True where so many are being connected, to the host of `peer` or to all, that another one has to wait.
+    func isConnectingFull(_ peer: SocketAddress) -> Bool {
+        connecting >= connectingLimit
+            || hosts[HostKey(peer)]?.connecting ?? 0 >= ConnectionTable.hostConnectingLimit
+    }
+
+    /// A connection has so many bytes more, or less, that wait.
+    mutating func grow(_ index: Int, by bytes: Int) { hosts[HostKey(self[index].peer)]?.buffered += bytes }
+
+    /// Bytes that wait in all connections of the host of `peer`.
+    func buffered(_ peer: SocketAddress) -> Int { hosts[HostKey(peer)]?.buffered ?? 0 }
 
     /// True the first time since the host had a tenth less than it may.
     mutating func tellsHostFull(_ peer: SocketAddress) -> Bool {

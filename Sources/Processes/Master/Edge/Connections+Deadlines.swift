@@ -18,14 +18,17 @@ extension Connections {
 
     /// What is due; also reads on where no worker had room.
     mutating func tend(_ now: UInt64, _ reception: inout Reception) {
-        if !stalled.isEmpty { retryStalled(now, &reception) }
+        if !stalled.isEmpty && now >= retriedAt + Connections.retryInterval {
+            retriedAt = now
+            retryStalled(now, &reception)
+        }
         if now >= earliest && now >= sweptAt + Connections.sweepInterval { sweep(now) }
         state.counters.set(.connections, table.count)
     }
 
     /// When `tend` is to be called at the latest; nil: nothing is due at any time.
     func nextDeadline(_ now: UInt64) -> UInt64? {
-        if !stalled.isEmpty { return now + Connections.retryInterval }
+        if !stalled.isEmpty { return retriedAt + Connections.retryInterval }
         return earliest == .max ? nil : max(earliest, sweptAt + Connections.sweepInterval)
     }
 
@@ -61,6 +64,10 @@ extension Connections {
             if table[index].deadline > now { return false }
             logFailure(table[index].peer, ETIMEDOUT)
             fail(index, ETIMEDOUT)
+            return true
+        case .broken:
+            if table[index].deadline > now { return false }
+            fail(index, table[index].breakCode)
             return true
         case .refusing, .closing:
             if table[index].deadline > now { return false }

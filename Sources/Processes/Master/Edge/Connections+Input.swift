@@ -9,7 +9,7 @@ extension Connections {
     /// Reads once, and takes out of it what is whole.
     mutating func read(_ index: Int, _ now: UInt64, _ reception: inout Reception) {
         let socket = table[index].descriptor
-        if table[index].phase != .open {
+        if table[index].phase != .open && table[index].phase != .broken {
             drain(index, socket, now)
             return
         }
@@ -24,10 +24,12 @@ extension Connections {
         } else {
             let before = table[index].buffered
             count = table[index].input.receive(from: socket, atMost: room(index))
-            buffered += table[index].buffered - before
+            account(index, before)
             guard check(index, count) else { return }
             table[index].activeAt = now
+            let reference = table.reference(index)
             frameInput(index, now, &reception)
+            if table.find(reference) != nil { _ = failsByMemory(index, ENOMEM) }
         }
     }
 
@@ -40,10 +42,14 @@ extension Connections {
     }
 
     /// The result of a read: true where something came. Else there was nothing, or the connection is gone.
-    private mutating func check(_ index: Int, _ count: Int) -> Bool {
+    mutating func check(_ index: Int, _ count: Int) -> Bool {
         if count > 0 { return true }
         let code = count == 0 ? ECONNRESET : SystemError.lastCode
         if count < 0 && (code == EAGAIN || code == EINTR) { return false }
+        if table[index].phase == .broken {
+            fail(index, table[index].breakCode)
+            return false
+        }
         // A peer that closes between messages, and whom nothing is owed, has not failed.
         if count == 0 && table[index].input.isEmpty && table[index].output.isEmpty {
             end(index, code)
@@ -65,11 +71,8 @@ extension Connections {
     private mutating func keep(_ index: Int, _ bytes: Span<UInt8>, _ now: UInt64) {
         let before = table[index].buffered
         table[index].input.append(bytes)
-        buffered += table[index].buffered - before
-        if buffered > limits.memory {
-            logFailure(table[index].peer, ENOMEM)
-            fail(index, ENOMEM)
-        }
+        account(index, before)
+        _ = failsByMemory(index, ENOMEM)
     }
 
     /// Goes on with what waits at a connection.
@@ -78,7 +81,7 @@ extension Connections {
         guard let taken = frame(index, bytes, now, &reception) else { return }
         let before = table[index].buffered
         table[index].input.removeFirst(taken)
-        buffered += table[index].buffered - before
+        account(index, before)
     }
 
     /// Hands on each whole message of `bytes`; how many bytes that were, nil where the connection is gone.
@@ -118,6 +121,10 @@ extension Connections {
                     return place
                 }
             case .faulty(let fault, let readable):
+                if table[index].phase == .broken {
+                    breakOff(index, fault.reason)
+                    return nil
+                }
                 switch receive(index, bytes.extracting(place..<place + readable), fault, &reception) {
                 case .handed:
                     refuse(index, fault, now)
@@ -188,7 +195,8 @@ extension Connections {
             watch(index)
             // Not from the poller, which it may have left again before that is asked.
             if table.find(reference) != nil && !table[index].output.isEmpty { write(index, now) }
-            guard table.find(reference) != nil, table[index].phase == .open else { continue }
+            guard table.find(reference) != nil else { continue }
+            guard table[index].phase == .open || table[index].phase == .broken else { continue }
             frameInput(index, now, &reception)
         }
     }

@@ -1,19 +1,37 @@
+import Glibc
 import Mailbox
 import Platform
 import SharedState
 
-/// What the journal is told of connections: each limit once, of faults some a second.
+/// What the journal is told of connections: each limit once until there is room, and of all some a second.
 extension Connections {
     private func peerField(_ entry: inout LogEntry, _ peer: SocketAddress) {
         entry.add(.peer, string: "tcp:\(peer.text)")
     }
 
     mutating func logLimit(_ peer: SocketAddress, _ key: StaticString, _ limit: Int) {
-        guard log.isWanted(.warning) else { return }
+        guard log.isWanted(.warning), limitLog.allows(now: Clock.milliseconds()) else { return }
         var entry = log.begin(.limitReached, .warning)
-        entry.add(.message, string: "no room for another connection (tcp.\(key), now \(limit))")
+        let text =
+            "no room for another connection (tcp.\(key), now \(limit))\(Connections.suppressed(limitLog))"
+        entry.add(.message, string: text)
         peerField(&entry, peer)
         log.commit(entry)
+        limitLog.reset()
+    }
+
+    /// The system has run out, which is no limit of ours.
+    ///
+    /// - Parameter address: the listener, or the peer of a connection that cannot be begun.
+    mutating func logShortage(_ address: SocketAddress, _ code: Int32) {
+        guard log.isWanted(.warning), shortageLog.allows(now: Clock.milliseconds()) else { return }
+        var entry = log.begin(.limitReached, .warning)
+        let missing = code == EMFILE || code == ENFILE ? "file descriptor" : "memory for sockets"
+        let suppressed = Connections.suppressed(shortageLog)
+        entry.add(
+            .message, string: "no \(missing) is left for connections (tcp:\(address.text))\(suppressed)")
+        log.commit(entry)
+        shortageLog.reset()
     }
 
     mutating func logFailure(_ peer: SocketAddress, _ code: Int32) {

@@ -9,11 +9,11 @@ extension Connections {
     /// Sends a message; where that fails, and a request was sent, its worker is told.
     mutating func send(_ bytes: Span<UInt8>, to endpoint: Endpoint, _ mark: RequestMark?, _ now: UInt64) {
         var code: Int32 = 0
-        // A connection that turns out to be broken is replaced, once.
-        for _ in 0..<2 {
-            guard let index = find(endpoint, isRequest: mark != nil) ?? open(endpoint, now, &code) else {
-                break
-            }
+        // A connection that turns out to be broken is replaced, at last by one that is new.
+        for attempt in 1...3 {
+            let found = attempt < 3 ? find(endpoint, isRequest: mark != nil) : nil
+            if let found, mark != nil, isOver(found, now) { continue }
+            guard let index = found ?? open(endpoint, now, &code) else { break }
             let isNew = table[index].phase == .connecting
             code = transmit(index, bytes, mark, now)
             if code == 0 {
@@ -28,13 +28,27 @@ extension Connections {
 
     private func find(_ endpoint: Endpoint, isRequest: Bool) -> Int? {
         if let index = table.find(endpoint.connection), table[index].phase != .closing,
-            !isRequest || table[index].phase != .refusing
+            table[index].phase != .broken, !isRequest || table[index].phase != .refusing
         {
             return index
         }
         if let index = table.find(endpoint.peer, listener: endpoint.listener) { return index }
         let target = Connections.target(endpoint)
         return target == endpoint.peer ? nil : table.find(target, listener: endpoint.listener)
+    }
+
+    /// True for a connection that the peer has closed without our having read that yet: a request written there
+    /// would be lost, and its sender would wait. It is ended. Looked at only after a second of silence, for a peer
+    /// closes what it does not use.
+    private mutating func isOver(_ index: Int, _ now: UInt64) -> Bool {
+        guard table[index].phase == .open, !table[index].isStalled, now > table[index].activeAt + 1000 else {
+            return false
+        }
+        var byte: UInt8 = 0
+        let count = unsafe recv(table[index].descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        let reference = table.reference(index)
+        _ = check(index, count)
+        return table.find(reference) == nil
     }
 
     /// Where a new connection goes: a response whose own one is gone, to the port in its Via (RFC 3261 §18.2.2).
@@ -60,16 +74,21 @@ extension Connections {
             code = EMFILE
             return nil
         }
+        if table.isConnectingFull(peer) {
+            logFailure(peer, ENOBUFS)
+            code = ENOBUFS
+            return nil
+        }
         let local = listener.address.isWildcard ? endpoint.local : listener.address
         guard let descriptor = connect(peer, from: local, &code) else {
             state.counters.add(.connectionsFailed, .master)
-            logFailure(peer, code)
+            if code == EMFILE || code == ENFILE { logShortage(peer, code) } else { logFailure(peer, code) }
             return nil
         }
-        guard let index = table.add(descriptor.release(), peer, listener: endpoint.listener) else {
-            return nil
-        }
-        table[index].phase = .connecting
+        guard
+            let index = table.add(
+                descriptor.release(), peer, listener: endpoint.listener, isAccepted: false)
+        else { return nil }
         table[index].activeAt = now
         table[index].deadline = now + limits.connect
         table[index].watchesRoom = true
@@ -130,7 +149,7 @@ extension Connections {
             return
         }
         state.counters.add(.connectionsOpened, .master)
-        table[index].phase = .open
+        table.setConnected(index)
         table[index].activeAt = now
         table[index].progressAt = now
         let isOfWildcard = listeners.contains { $0.number == table[index].listener && $0.address.isWildcard }
@@ -146,6 +165,7 @@ extension Connections {
         _ index: Int, _ bytes: Span<UInt8>, _ mark: RequestMark?, _ now: UInt64
     ) -> Int32 {
         var sent = 0
+        if table[index].phase == .broken { return table[index].breakCode }
         if table[index].phase != .connecting && table[index].output.isEmpty {
             sent = unsafe bytes.withUnsafeBufferPointer { buffer in
                 unsafe Glibc.send(
@@ -155,13 +175,13 @@ extension Connections {
             if sent < 0 {
                 let code = SystemError.lastCode
                 guard code == EAGAIN || code == EINTR else {
-                    fail(index, code)
+                    lose(index, code, now)
                     return code
                 }
                 sent = 0
             }
             if sent > 0 { table[index].activeAt = now }
-        } else if table[index].output.count + bytes.count > limits.queue || buffered > limits.memory {
+        } else if table[index].output.count + bytes.count > limits.queue || isTooMuch(index) {
             return ENOBUFS
         }
         let end = table[index].written + UInt64(table[index].output.count + bytes.count)
@@ -182,7 +202,9 @@ extension Connections {
             }
             let before = table[index].buffered
             table[index].output.append(bytes.extracting(sent..<bytes.count))
-            buffered += table[index].buffered - before
+            account(index, before)
+            // Who sent this and what else waits is told so by that.
+            if failsByMemory(index, ENOBUFS) { return 0 }
             watchRoom(index, true)
         }
         if isAnswer { finishRefusal(index, now) }
@@ -200,12 +222,12 @@ extension Connections {
             }
             if sent < 0 {
                 let code = SystemError.lastCode
-                if code != EAGAIN && code != EINTR { fail(index, code) }
+                if code != EAGAIN && code != EINTR { lose(index, code, now) }
                 return
             }
             let before = table[index].buffered
             table[index].output.removeFirst(sent)
-            buffered += table[index].buffered - before
+            account(index, before)
             table[index].written += UInt64(sent)
             table[index].activeAt = now
             table[index].progressAt = now
@@ -214,6 +236,23 @@ extension Connections {
             watchRoom(index, false)
             if table[index].phase == .refusing && table[index].faultStatus == 0 { shut(index, now) }
         }
+    }
+
+    /// A write failed. Answers may still lie in front of that: they are read first, for who asked would else be told
+    /// that none comes.
+    private mutating func lose(_ index: Int, _ code: Int32, _ now: UInt64) {
+        if table[index].phase != .open {
+            fail(index, code)
+            return
+        }
+        table[index].phase = .broken
+        table[index].breakCode = code
+        let before = table[index].buffered
+        table[index].output.removeAll()
+        account(index, before)
+        watchRoom(index, false)
+        table[index].deadline = now + limits.refusal
+        arm(index, table[index].deadline)
     }
 
     // MARK: the answer to a fault

@@ -20,7 +20,7 @@ struct ConnectionLimits {
     var stream = StreamFramer.Limits(header: 16_384, message: 65_535)
     /// Bytes that wait for one peer.
     var queue = 262_144
-    /// Bytes that wait in all connections, in both directions.
+    /// Bytes that wait in all connections, in both directions; for those of one host an eighth of it.
     var memory = 256 << 20
 
     init() {}
@@ -67,6 +67,8 @@ extension ConnectionLimits {
 /// turn of the loop serves so many of them, each for so many bytes, and then the datagrams.
 @safe struct Connections: ~Copyable {
     static let readBytes = 65_536
+    /// Bytes that a connection may have whatever others have: the least of both queues.
+    static let freeBytes = 4096
     /// Connections taken from a listener in one turn.
     static let acceptBatch = 64
 
@@ -89,6 +91,8 @@ extension ConnectionLimits {
     let scratch: UnsafeMutablePointer<UInt8>
     /// Connections whose message no worker had room for.
     var stalled: [ConnectionReference] = []
+    /// When those were tried again.
+    var retriedAt: UInt64 = 0
     /// Bytes that wait in all connections.
     var buffered = 0
     /// The earliest of `table.due`, and the last time that all were looked at.
@@ -98,6 +102,8 @@ extension ConnectionLimits {
     var isFullTold = false
     var failureLog = RateLimit(perSecond: 5)
     var malformedLog = RateLimit(perSecond: 5)
+    var limitLog = RateLimit(perSecond: 5)
+    var shortageLog = RateLimit(perSecond: 1)
 
     init(
         state: SharedState, keys: Keys, limits: ConnectionLimits, listeners: [Listening], log: LogWriter
@@ -159,9 +165,10 @@ extension ConnectionLimits {
             var storage = sockaddr_storage()
             let number = unsafe cp_accept_peer(listeners[place].socket, &storage)
             if number < 0 {
-                switch SystemError.lastCode {
+                let code = SystemError.lastCode
+                switch code {
                 case EAGAIN: return
-                case EMFILE, ENFILE, ENOBUFS, ENOMEM: return pause(place, now)
+                case EMFILE, ENFILE, ENOBUFS, ENOMEM: return pause(place, code, now)
                 // A connection that has failed already; accept(2) has more of them than anyone knows.
                 default: continue
                 }
@@ -200,12 +207,13 @@ extension ConnectionLimits {
         logLimit(peer, "max-connections", table.limit)
     }
 
-    /// No descriptor is free, which would wake the poller for ever.
-    private mutating func pause(_ place: Int, _ now: UInt64) {
+    /// The system has nothing left for another connection, which would wake the poller for ever.
+    private mutating func pause(_ place: Int, _ code: Int32, _ now: UInt64) {
         listeners[place].pausedUntil = now + 1000
         earliest = min(earliest, now + 1000)
         poller.remove(listeners[place].socket)
-        refuseFull(listeners[place].address)
+        state.counters.add(.connectionsRefused, .master)
+        logShortage(listeners[place].address, code)
     }
 
     mutating func resumeListeners(_ now: UInt64) {
@@ -234,6 +242,31 @@ extension ConnectionLimits {
             _ = unsafe getsockname(socket, address, &length)
         }
         return SocketAddress(storage)
+    }
+
+    // MARK: memory
+
+    /// Has the sums follow what a connection holds, which was `before`.
+    mutating func account(_ index: Int, _ before: Int) {
+        let change = table[index].buffered - before
+        if change == 0 { return }
+        buffered += change
+        table.grow(index, by: change)
+    }
+
+    /// True for a connection that is to give way: all, or those of its host, hold more than they may. One that
+    /// holds next to nothing is never that, or a few that hold all of it would keep out everybody.
+    func isTooMuch(_ index: Int) -> Bool {
+        if table[index].buffered <= Connections.freeBytes { return false }
+        return buffered > limits.memory || table.buffered(table[index].peer) > limits.memory / 8
+    }
+
+    /// Ends a connection with which there is too much; true where that was so.
+    mutating func failsByMemory(_ index: Int, _ code: Int32) -> Bool {
+        guard isTooMuch(index) else { return false }
+        logFailure(table[index].peer, code)
+        fail(index, code)
+        return true
     }
 
     // MARK: the poller, and the end
