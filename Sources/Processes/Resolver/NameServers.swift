@@ -222,12 +222,22 @@ struct NameServers {
 
     // MARK: sockets and time
 
-    /// What has changed in the sockets to be watched, in order.
+    /// What has changed in the sockets to be watched, to be followed in this order.
     mutating func takeSocketChanges() -> [NameServer.SocketChange] {
-        var changes = closedSockets
+        // One server may have closed a socket whose number another has opened since: ends come first.
+        var ends = closedSockets
         closedSockets.removeAll()
-        for server in servers { changes += server.takeChanges() }
-        return changes
+        var beginnings: [NameServer.SocketChange] = []
+        for server in servers {
+            for change in server.takeChanges() {
+                if !change.isReadable && !change.isWritable {
+                    ends.append(change)
+                } else if server.sockets.contains(change.number) {
+                    beginnings.append(change)
+                }
+            }
+        }
+        return ends + beginnings
     }
 
     func process(_ socket: Int32, isReadable: Bool, isWritable: Bool) {

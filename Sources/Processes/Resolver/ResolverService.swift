@@ -22,17 +22,17 @@ struct ResolverService {
     private static let fileInterval: UInt64 = 1000
     private static let complaintInterval: UInt64 = 60_000
 
-    /// Who asked, and what comes back.
-    private struct Waiter {
+    /// Who asked, and what comes back. Who asks again while he waits is the same one.
+    private struct Waiter: Hashable {
         let asker: ProcessID
-        let transaction: TransactionReference
+        let transaction: UInt64
         let fork: UInt8
         let attempt: UInt8
         let third: UInt64
 
         init(_ mail: Mail) {
             asker = mail.sender
-            transaction = mail.transaction
+            transaction = mail.transaction.rawValue
             fork = mail.fork
             attempt = mail.attempt
             third = mail.third
@@ -43,7 +43,7 @@ struct ResolverService {
         let text: [UInt8]
         let kind: DNSQuestion.Kind
         var resolution: Resolution
-        var waiters: [Waiter] = []
+        var waiters: Set<Waiter> = []
         /// Numbers of its lookups.
         var lookups: Set<UInt64> = []
     }
@@ -97,14 +97,14 @@ struct ResolverService {
         if state.dns.find(kind, host: host.span, now: now) != nil { return tell(waiter) }
         if let number = numbers[text] {
             if waiterCount == ResolverService.maximumWaiters { return refuse(waiter, kind, host, now) }
-            questions[number]!.waiters.append(waiter)
-            waiterCount += 1
+            if questions[number]!.waiters.insert(waiter).inserted { waiterCount += 1 }
             return
         }
-        if questions.count == ResolverService.maximumQuestions
-            || waiterCount == ResolverService.maximumWaiters
-        {
-            return refuse(waiter, kind, host, now)
+        if waiterCount == ResolverService.maximumWaiters { return refuse(waiter, kind, host, now) }
+        // Whose servers are silent must not keep out those whose servers answer: the oldest gives way.
+        if questions.count == ResolverService.maximumQuestions {
+            tellFull(now)
+            endOldest(now)
         }
         lookAtFiles(now)
         begin(text, kind, String(decoding: host, as: UTF8.self), waiter, now)
@@ -174,10 +174,23 @@ struct ResolverService {
         }
         while let (time, question) = deadlines.first, time <= now || questions[question] == nil {
             deadlines.removeFirst()
-            questions[question]?.resolution.giveUp()
-            finish(question, now)
+            end(question, now)
         }
         tellIncidents(now)
+    }
+
+    private mutating func endOldest(_ now: UInt64) {
+        while let (_, question) = deadlines.popFirst() {
+            if questions[question] == nil { continue }
+            end(question, now)
+            return
+        }
+    }
+
+    /// Ends a question that is under way with what is there by now.
+    private mutating func end(_ question: UInt64, _ now: UInt64) {
+        questions[question]?.resolution.giveUp()
+        finish(question, now)
     }
 
     private mutating func take(_ reply: DNSReply, of number: UInt64, _ now: UInt64) {
@@ -213,19 +226,24 @@ struct ResolverService {
     private mutating func refuse(
         _ waiter: Waiter, _ kind: DNSQuestion.Kind, _ host: [UInt8], _ now: UInt64
     ) {
-        state.counters.add(.dnsRefused, .resolver)
-        if now >= nextLimitEntry {
-            nextLimitEntry = now + ResolverService.complaintInterval
-            log.note(.limitReached, .warning, "\(questions.count) names are being looked up: no more for now")
-        }
+        tellFull(now)
         keep(DNSAnswer(.failed), kind, host, now, ResolverService.refusal)
         tell(waiter)
+    }
+
+    private mutating func tellFull(_ now: UInt64) {
+        state.counters.add(.dnsRefused, .resolver)
+        if now < nextLimitEntry { return }
+        nextLimitEntry = now + ResolverService.complaintInterval
+        log.note(
+            .limitReached, .warning,
+            "\(questions.count) names are being looked up, for \(waiterCount) requests: no more for now")
     }
 
     private func tell(_ waiter: Waiter) {
         var mail = Mail(.resolved)
         mail.sender = .resolver
-        mail.transaction = waiter.transaction
+        mail.transaction = TransactionReference(rawValue: waiter.transaction)
         mail.fork = waiter.fork
         mail.attempt = waiter.attempt
         mail.third = waiter.third
