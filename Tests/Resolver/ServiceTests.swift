@@ -148,20 +148,25 @@ struct ServiceTests {
         #expect(fixture.service.underWay == 0 && fixture.cached(.naptr, "b.test") == ["failed"])
     }
 
-    @Test("names and waiters beyond the bounds fail at once, and are counted")
+    @Test("beyond the bounds the oldest name gives way, and waiters fail at once; both are counted")
     func bounds() throws {
         let silent = SilentServer("127.0.0.54", port: 15_353)
         let fixture = try Fixture([silent], timeout: 60_000)
         for index in 0..<ResolverService.maximumQuestions { fixture.ask(.address, "n\(index).test") }
         #expect(fixture.answers().isEmpty)
         fixture.ask(.address, "more.test", third: 5)
-        #expect(fixture.answers().map(\.third) == [5] && fixture.cached(.address, "more.test") == ["failed"])
+        #expect(fixture.answers().map(\.third) == [0] && fixture.cached(.address, "n0.test") == ["failed"])
+        #expect(fixture.service.underWay == ResolverService.maximumQuestions)
         #expect(fixture.state.counters.total(.dnsRefused) == 1)
-        // Who asks for what is under way may still wait, but not without end.
-        let mail = fixture.question(DNSQuestion.Kind.address.rawValue, "n0.test")
+        // Who asks for what is under way may still wait, but not without end; who asks again waits once.
+        var mail = fixture.question(DNSQuestion.Kind.address.rawValue, "n1.test")
         let room = ResolverService.maximumWaiters - ResolverService.maximumQuestions
-        for _ in 0..<room { fixture.service.take(mail, now: Clock.milliseconds()) }
+        for number in 0..<room {
+            mail.third = UInt64(number + 10)
+            for _ in 0..<2 { fixture.service.take(mail, now: Clock.milliseconds()) }
+        }
         #expect(fixture.answers().isEmpty)
+        mail.third = 1
         fixture.service.take(mail, now: Clock.milliseconds())
         #expect(fixture.answers().count == 1 && fixture.state.counters.total(.dnsRefused) == 2)
         fixture.service.advance(now: Clock.milliseconds() + 300_000)
