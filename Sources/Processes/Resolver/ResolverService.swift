@@ -96,8 +96,10 @@ struct ResolverService {
         let host = Array(text.dropFirst())
         if state.dns.find(kind, host: host.span, now: now) != nil { return tell(waiter) }
         if let number = numbers[text] {
+            if questions[number]!.waiters.contains(waiter) { return }
             if waiterCount == ResolverService.maximumWaiters { return refuse(waiter, kind, host, now) }
-            if questions[number]!.waiters.insert(waiter).inserted { waiterCount += 1 }
+            questions[number]!.waiters.insert(waiter)
+            waiterCount += 1
             return
         }
         if waiterCount == ResolverService.maximumWaiters { return refuse(waiter, kind, host, now) }
