@@ -131,6 +131,22 @@ struct ServiceTests {
         #expect(fixture.entries() == ["name server 127.0.0.54:15353 cannot tell about plain.test"])
     }
 
+    @Test("sockets are told of in the order of events: a number closed by one server is opened by another")
+    func sockets() {
+        let changes = NameServer.SocketChanges()
+        let address = SocketAddress(host: "127.0.0.54", port: 15_353)!
+        let first = NameServer(address, timeout: 1000, changes: changes)!
+        let second = NameServer(address, timeout: 1000, changes: changes)!
+        defer { first.close() }
+        second.ask(.a, "b.test", number: 1)
+        _ = changes.take()
+        // The lowest free number is taken: the one that has just been closed.
+        second.close()
+        first.ask(.a, "a.test", number: 2)
+        let taken = changes.take()
+        #expect(taken.map { $0.isReadable } == [false, true])
+    }
+
     @Test("silence ends in an answer, within four tries and a second")
     func bounded() throws {
         let silent = SilentServer("127.0.0.54", port: 15_353)
@@ -148,25 +164,28 @@ struct ServiceTests {
         #expect(fixture.service.underWay == 0 && fixture.cached(.naptr, "b.test") == ["failed"])
     }
 
-    @Test("beyond the bounds the oldest name gives way, and waiters fail at once; both are counted")
+    @Test("beyond the bounds the oldest name or the new waiter fails at once, and is counted")
     func bounds() throws {
         let silent = SilentServer("127.0.0.54", port: 15_353)
         let fixture = try Fixture([silent], timeout: 60_000)
-        for index in 0..<ResolverService.maximumQuestions { fixture.ask(.address, "n\(index).test") }
+        for index in 0..<ResolverService.maximumQuestions {
+            fixture.ask(.address, "n\(index).test", third: UInt64(index) + 7)
+        }
         #expect(fixture.answers().isEmpty)
         fixture.ask(.address, "more.test", third: 5)
-        #expect(fixture.answers().map(\.third) == [0] && fixture.cached(.address, "n0.test") == ["failed"])
+        #expect(fixture.answers().map(\.third) == [7] && fixture.cached(.address, "n0.test") == ["failed"])
         #expect(fixture.service.underWay == ResolverService.maximumQuestions)
         #expect(fixture.state.counters.total(.dnsRefused) == 1)
-        // Who asks for what is under way may still wait, but not without end; who asks again waits once.
+        // Who asks for what is under way may still wait, but not without end.
         var mail = fixture.question(DNSQuestion.Kind.address.rawValue, "n1.test")
         let room = ResolverService.maximumWaiters - ResolverService.maximumQuestions
-        for number in 0..<room {
-            mail.third = UInt64(number + 10)
+        for index in 0..<room {
+            mail.third = UInt64(index)
+            // Who asks again waits once.
             for _ in 0..<2 { fixture.service.take(mail, now: Clock.milliseconds()) }
         }
         #expect(fixture.answers().isEmpty)
-        mail.third = 1
+        mail.third = UInt64(room)
         fixture.service.take(mail, now: Clock.milliseconds())
         #expect(fixture.answers().count == 1 && fixture.state.counters.total(.dnsRefused) == 2)
         fixture.service.advance(now: Clock.milliseconds() + 300_000)

@@ -71,6 +71,21 @@ struct DNSCacheTests {
         #expect(find("a.example") == "found 0/7/0 tcp:10.0.0.0:5060")
     }
 
+    @Test("what may only have a free place leaves good answers where they are")
+    func modest() {
+        let hosts = (0..<20_000).map { "h\($0).example" }
+        for host in hosts { store(answer(1), host) }
+        let isKept = hosts.map { find($0) != nil }
+        for index in 0..<1000 {
+            let name = Array("x\(index).example".utf8)
+            let isStored = cache.store(
+                DNSAnswer(.failed), to: .naptr, host: name.span, now: 1000, expires: 2000, onlyWhereFree: true
+            )
+            #expect(isStored == (find("x\(index).example") != nil))
+        }
+        #expect(hosts.map { find($0) != nil } == isKept)
+    }
+
     @Test("the longest host is kept, a longer one is never found")
     func longest() {
         let host = String(repeating: "a", count: DNSQuestion.longestHost)

@@ -24,9 +24,22 @@ import Platform
         let isWritable: Bool
     }
 
+    /// What has changed in the sockets of all servers, in the order in which it happened: one server may open
+    /// a socket under the number that another has just closed.
+    final class SocketChanges {
+        private var changes: [SocketChange] = []
+
+        func append(_ change: SocketChange) { changes.append(change) }
+
+        func take() -> [SocketChange] {
+            defer { changes.removeAll(keepingCapacity: true) }
+            return changes
+        }
+    }
+
     let address: SocketAddress
     private(set) var endings: [Ending] = []
-    private(set) var changes: [SocketChange] = []
+    private let changes: SocketChanges
     private(set) var sockets: Set<Int32> = []
     /// Questions that ended in silence since it answered last.
     var silences = 0
@@ -50,8 +63,9 @@ import Platform
     }
 
     /// Nil where c-ares has no memory left. `close` it: c-ares holds on to it.
-    init?(_ address: SocketAddress, timeout: Int32) {
+    init?(_ address: SocketAddress, timeout: Int32, changes: SocketChanges) {
         self.address = address
+        self.changes = changes
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         let status = unsafe ca_open(
             &channel, address.text, timeout,
@@ -106,10 +120,5 @@ import Platform
     func takeEndings() -> [Ending] {
         defer { endings.removeAll(keepingCapacity: true) }
         return endings
-    }
-
-    func takeChanges() -> [SocketChange] {
-        defer { changes.removeAll(keepingCapacity: true) }
-        return changes
     }
 }

@@ -46,8 +46,7 @@ struct NameServers {
     private var waiting: [UInt64] = []
     private var underWay = 0
     private var replies: [(number: UInt64, reply: DNSReply)] = []
-    /// Changes of sockets whose server is no longer there.
-    private var closedSockets: [NameServer.SocketChange] = []
+    private let changes = NameServer.SocketChanges()
     private let isSystem: Bool
     private let systemFile: String
     private var stamp = FileStamp()
@@ -79,11 +78,12 @@ struct NameServers {
         servers = []
         for address in addresses where !servers.contains(where: { $0.address == address }) {
             if servers.count == NameServers.maximumServers { break }
-            if let server = NameServer(address, timeout: timeout) { servers.append(server) }
+            if let server = NameServer(address, timeout: timeout, changes: changes) {
+                servers.append(server)
+            }
         }
         for server in old {
             server.close()
-            closedSockets += server.takeChanges()
             for ending in server.takeEndings() { moveOn(ending.number) }
         }
     }
@@ -105,7 +105,13 @@ struct NameServers {
     }
 
     /// Nobody waits for the reply any longer.
-    mutating func forget(_ number: UInt64) { lookups[number] = nil }
+    mutating func forget(_ number: UInt64) {
+        lookups[number] = nil
+        // Forgotten ones that were never sent.
+        if waiting.count > 2 * lookups.count + NameServers.maximumUnderWay {
+            waiting.removeAll { lookups[$0] == nil }
+        }
+    }
 
     /// Sends what waits, and takes in what has come: the replies since the last time.
     mutating func takeReplies(now: UInt64) -> [(number: UInt64, reply: DNSReply)] {
@@ -222,23 +228,8 @@ struct NameServers {
 
     // MARK: sockets and time
 
-    /// What has changed in the sockets to be watched, to be followed in this order.
-    mutating func takeSocketChanges() -> [NameServer.SocketChange] {
-        // One server may have closed a socket whose number another has opened since: ends come first.
-        var ends = closedSockets
-        closedSockets.removeAll()
-        var beginnings: [NameServer.SocketChange] = []
-        for server in servers {
-            for change in server.takeChanges() {
-                if !change.isReadable && !change.isWritable {
-                    ends.append(change)
-                } else if server.sockets.contains(change.number) {
-                    beginnings.append(change)
-                }
-            }
-        }
-        return ends + beginnings
-    }
+    /// What has changed in the sockets to be watched, in order.
+    func takeSocketChanges() -> [NameServer.SocketChange] { changes.take() }
 
     func process(_ socket: Int32, isReadable: Bool, isWritable: Bool) {
         servers.first { $0.sockets.contains(socket) }?

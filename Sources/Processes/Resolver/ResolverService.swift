@@ -13,7 +13,7 @@ import SharedState
 ///
 /// Nothing here is replayed: who was not told asks again.
 struct ResolverService {
-    /// Names under way, and those who wait for them; beyond, questions fail at once.
+    /// Names under way, and those who wait for them; beyond, the oldest name ends as failed.
     static let maximumQuestions = 1024
     static let maximumWaiters = 16_384
     /// Milliseconds for which a refused question counts as failed.
@@ -22,17 +22,17 @@ struct ResolverService {
     private static let fileInterval: UInt64 = 1000
     private static let complaintInterval: UInt64 = 60_000
 
-    /// Who asked, and what comes back. Who asks again while he waits is the same one.
+    /// Who asked, and what comes back.
     private struct Waiter: Hashable {
         let asker: ProcessID
-        let transaction: UInt64
+        let transaction: TransactionReference
         let fork: UInt8
         let attempt: UInt8
         let third: UInt64
 
         init(_ mail: Mail) {
             asker = mail.sender
-            transaction = mail.transaction.rawValue
+            transaction = mail.transaction
             fork = mail.fork
             attempt = mail.attempt
             third = mail.third
@@ -43,9 +43,24 @@ struct ResolverService {
         let text: [UInt8]
         let kind: DNSQuestion.Kind
         var resolution: Resolution
-        var waiters: Set<Waiter> = []
+        /// In the order in which they came, and as a set: who is not told soon asks again, and waits once.
+        private(set) var waiters: [Waiter] = []
+        private var known: Set<Waiter> = []
         /// Numbers of its lookups.
         var lookups: Set<UInt64> = []
+
+        init(_ text: [UInt8], _ kind: DNSQuestion.Kind, _ resolution: Resolution) {
+            self.text = text
+            self.kind = kind
+            self.resolution = resolution
+        }
+
+        func isAwaited(by waiter: Waiter) -> Bool { known.contains(waiter) }
+
+        mutating func add(_ waiter: Waiter) {
+            known.insert(waiter)
+            waiters.append(waiter)
+        }
     }
 
     let state: SharedState
@@ -96,16 +111,15 @@ struct ResolverService {
         let host = Array(text.dropFirst())
         if state.dns.find(kind, host: host.span, now: now) != nil { return tell(waiter) }
         if let number = numbers[text] {
-            if questions[number]!.waiters.contains(waiter) { return }
+            if questions[number]!.isAwaited(by: waiter) { return }
             if waiterCount == ResolverService.maximumWaiters { return refuse(waiter, kind, host, now) }
-            questions[number]!.waiters.insert(waiter)
+            questions[number]!.add(waiter)
             waiterCount += 1
             return
         }
-        if waiterCount == ResolverService.maximumWaiters { return refuse(waiter, kind, host, now) }
-        // Whose servers are silent must not keep out those whose servers answer: the oldest gives way.
-        if questions.count == ResolverService.maximumQuestions {
-            tellFull(now)
+        if questions.count == ResolverService.maximumQuestions
+            || waiterCount == ResolverService.maximumWaiters
+        {
             endOldest(now)
         }
         lookAtFiles(now)
@@ -146,7 +160,8 @@ struct ResolverService {
         lastNumber += 1
         let number = lastNumber
         let resolution = Resolution(kind, host, reach: reach, hosts: hosts)
-        var question = Question(text: text, kind: kind, resolution: resolution, waiters: [waiter])
+        var question = Question(text, kind, resolution)
+        question.add(waiter)
         waiterCount += 1
         let asked = question.resolution.begin()
         numbers[text] = number
@@ -176,23 +191,10 @@ struct ResolverService {
         }
         while let (time, question) = deadlines.first, time <= now || questions[question] == nil {
             deadlines.removeFirst()
-            end(question, now)
+            questions[question]?.resolution.giveUp()
+            finish(question, now)
         }
         tellIncidents(now)
-    }
-
-    private mutating func endOldest(_ now: UInt64) {
-        while let (_, question) = deadlines.popFirst() {
-            if questions[question] == nil { continue }
-            end(question, now)
-            return
-        }
-    }
-
-    /// Ends a question that is under way with what is there by now.
-    private mutating func end(_ question: UInt64, _ now: UInt64) {
-        questions[question]?.resolution.giveUp()
-        finish(question, now)
     }
 
     private mutating func take(_ reply: DNSReply, of number: UInt64, _ now: UInt64) {
@@ -203,7 +205,8 @@ struct ResolverService {
         if questions[lookup.question]!.resolution.isDone { finish(lookup.question, now) }
     }
 
-    private mutating func finish(_ number: UInt64, _ now: UInt64) {
+    /// - Parameter isForRoom: others wait; what good answers are in the cache, stay there.
+    private mutating func finish(_ number: UInt64, _ now: UInt64, isForRoom: Bool = false) {
         guard let question = questions.removeValue(forKey: number) else { return }
         numbers[question.text] = nil
         for lookup in question.lookups {
@@ -212,8 +215,14 @@ struct ResolverService {
         }
         let outcome = question.resolution.outcome()
         if outcome.answer.status == .failed { state.counters.add(.dnsFailures, .resolver) }
-        keep(outcome.answer, question.kind, Array(question.text.dropFirst()), now, UInt64(outcome.ttl) * 1000)
+        let host = Array(question.text.dropFirst())
         waiterCount -= question.waiters.count
+        if isForRoom {
+            // Who is told and finds nothing would ask at once.
+            guard keepRefused(outcome.answer, question.kind, host, now) else { return }
+        } else {
+            keep(outcome.answer, question.kind, host, now, UInt64(outcome.ttl) * 1000)
+        }
         for waiter in question.waiters { tell(waiter) }
     }
 
@@ -225,27 +234,43 @@ struct ResolverService {
         }
     }
 
+    /// For a short time, and only where no good answer has to go.
+    private func keepRefused(
+        _ answer: DNSAnswer, _ kind: DNSQuestion.Kind, _ host: [UInt8], _ now: UInt64
+    ) -> Bool {
+        let end = now + ResolverService.refusal
+        return state.dns.store(answer, to: kind, host: host.span, now: now, expires: end, onlyWhereFree: true)
+    }
+
+    /// Names whose servers are slow make room for new ones, which perhaps are not.
+    private mutating func endOldest(_ now: UInt64) {
+        while let (_, number) = deadlines.popFirst() {
+            if questions[number] == nil { continue }
+            complainOfLimit(now)
+            questions[number]!.resolution.giveUp()
+            return finish(number, now, isForRoom: true)
+        }
+    }
+
     private mutating func refuse(
         _ waiter: Waiter, _ kind: DNSQuestion.Kind, _ host: [UInt8], _ now: UInt64
     ) {
-        tellFull(now)
-        keep(DNSAnswer(.failed), kind, host, now, ResolverService.refusal)
-        tell(waiter)
+        complainOfLimit(now)
+        if keepRefused(DNSAnswer(.failed), kind, host, now) { tell(waiter) }
     }
 
-    private mutating func tellFull(_ now: UInt64) {
+    private mutating func complainOfLimit(_ now: UInt64) {
         state.counters.add(.dnsRefused, .resolver)
-        if now < nextLimitEntry { return }
-        nextLimitEntry = now + ResolverService.complaintInterval
-        log.note(
-            .limitReached, .warning,
-            "\(questions.count) names are being looked up, for \(waiterCount) requests: no more for now")
+        if now >= nextLimitEntry {
+            nextLimitEntry = now + ResolverService.complaintInterval
+            log.note(.limitReached, .warning, "\(questions.count) names are being looked up: no more for now")
+        }
     }
 
     private func tell(_ waiter: Waiter) {
         var mail = Mail(.resolved)
         mail.sender = .resolver
-        mail.transaction = TransactionReference(rawValue: waiter.transaction)
+        mail.transaction = waiter.transaction
         mail.fork = waiter.fork
         mail.attempt = waiter.attempt
         mail.third = waiter.third

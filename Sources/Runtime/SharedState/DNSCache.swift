@@ -113,16 +113,18 @@ package struct DNSCache: BitwiseCopyable {
 
     // MARK: the resolver
 
-    /// Keeps an answer until `expires`; false where another one that was still good had to go. `host` is in
-    /// lower case.
+    /// Keeps an answer until `expires`; false where another one that was still good had to go, or, with
+    /// `onlyWhereFree`, stays and this one is not kept. `host` is in lower case.
     @discardableResult
     package func store(
-        _ answer: DNSAnswer, to kind: DNSQuestion.Kind, host: Span<UInt8>, now: UInt64, expires: UInt64
+        _ answer: DNSAnswer, to kind: DNSQuestion.Kind, host: Span<UInt8>, now: UInt64, expires: UInt64,
+        onlyWhereFree: Bool = false
     ) -> Bool {
         precondition(host.count <= DNSQuestion.longestHost, "no name is that long")
         let hash = hash(kind, host)
         let place = place(hash, kind, host, now)
         let isFree = isFree(place, now) || isOf(place, hash, kind, host)
+        if onlyWhereFree && !isFree { return false }
         let sequence = open(place)
         fill(place, answer, kind, host)
         memory.storeAtomic(hash, at: entry(place) + 8)

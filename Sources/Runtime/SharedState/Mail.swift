@@ -97,7 +97,7 @@ package enum MailGraph {
 }
 
 /// A server transaction of some worker: index and generation; zero is none.
-package struct TransactionReference: BitwiseCopyable, Equatable, Sendable {
+package struct TransactionReference: BitwiseCopyable, Hashable, Sendable {
     package let rawValue: UInt64
     package static let none = TransactionReference(rawValue: 0)
 
