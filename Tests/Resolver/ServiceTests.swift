@@ -100,7 +100,11 @@ struct ServiceTests {
         let isBack = fixture.finish()
         #expect(isBack && fixture.cached(.address, "plain.test") == ["found", "0 0 0 udp 192.0.2.3:0"])
         #expect(fixture.entries() == ["name server 127.0.0.53:15353 answers again"])
-        withExtendedLifetime(back) {}
+        // Once a minute at most.
+        back.stop()
+        for name in ["four.test", "five.test", "six.test"] { fixture.ask(.naptr, name) }
+        let isDoneAgain = fixture.finish()
+        #expect(isDoneAgain && fixture.cached(.naptr, "six.test") == ["failed"] && fixture.entries() == [])
     }
 
     @Test("a silent server delays what it was asked; then the other one is asked first")

@@ -47,6 +47,8 @@ import Platform
     var avoidedUntil: UInt64 = 0
     /// The journal has been told that it is silent.
     var isReported = false
+    /// Monotonic milliseconds from which on it may be told again.
+    var nextReport: UInt64 = 0
     private var channel: ares_channel?
 
     /// Handed to c-ares with each question, and taken back with its end.

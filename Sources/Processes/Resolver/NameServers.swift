@@ -20,6 +20,8 @@ struct NameServers {
     private static let avoidance: UInt64 = 10_000
     /// Silences in a row that the journal is told of.
     private static let reportedSilences = 2
+    /// Milliseconds between reports of silence of one server.
+    private static let reportInterval: UInt64 = 60_000
     static let systemFile = "/etc/resolv.conf"
 
     private struct Lookup {
@@ -198,8 +200,11 @@ struct NameServers {
         default:
             server.silences += 1
             server.avoidedUntil = now + NameServers.avoidance
-            if server.silences >= NameServers.reportedSilences && !server.isReported {
+            if server.silences >= NameServers.reportedSilences && !server.isReported
+                && now >= server.nextReport
+            {
                 server.isReported = true
+                server.nextReport = now + NameServers.reportInterval
                 incidents.append(.silent(server.address, name: ending.name))
             }
             if lookups[ending.number] != nil { waiting.append(ending.number) }
