@@ -139,6 +139,30 @@ struct ReplyTests {
         #expect(endless.reply(.a, "a") == .failed)
     }
 
+    @Test("a name goes over 127 pointers at most")
+    func pointers() {
+        for (count, isRead) in [(127, true), (128, false)] {
+            var message = Message()
+            // The data starts at 12 + 3 + 10: a name, and pointers each to what is before it.
+            var data: [UInt8] = [1, 0x61, 0]
+            for index in 0..<count - 1 {
+                data += Message.number(0xC000 | UInt16(index == 0 ? 25 : 26 + 2 * index))
+            }
+            message.record(Message.name("b"), 16, ttl: 1, data)
+            let last = UInt16(25 + data.count - 2)
+            message.record(Message.number(0xC000 | last), 1, ttl: 1, [192, 0, 2, 1])
+            #expect(message.reply(.a, "a") == (isRead ? .found([address("192.0.2.1")], ttl: 1) : .failed))
+        }
+    }
+
+    @Test("an answer to more than one question is refused")
+    func questions() {
+        var message = Message()
+        for _ in 0..<2 { message.question("a", .a) }
+        message.address("a", "192.0.2.1")
+        #expect(message.reply(.a, "a") == .failed)
+    }
+
     @Test("rubbish never does more than fail")
     func fuzz() {
         var seeds: [[UInt8]] = []

@@ -4,6 +4,9 @@ import Platform
 struct DNSReader: ~Escapable {
     struct Malformed: Error {}
 
+    /// Pointers in one name: no more than there can be labels in it.
+    private static let maximumPointers = 127
+
     private let message: Span<UInt8>
     private(set) var position = 0
 
@@ -41,6 +44,7 @@ struct DNSReader: ~Escapable {
         var text: [UInt8] = []
         var isUsable = true
         var length = 0
+        var pointers = 0
         var at = position
         // Where the name goes on elsewhere, what follows it here follows the first pointer.
         var end: Int?
@@ -65,8 +69,9 @@ struct DNSReader: ~Escapable {
             case 3:
                 let target = Int(head & 63) << 8 | Int(try byte(at + 1))
                 if end == nil { end = at + 2 }
+                pointers += 1
                 // Only backwards, so it ends.
-                guard target < at else { throw Malformed() }
+                guard target < at, pointers <= DNSReader.maximumPointers else { throw Malformed() }
                 at = target
             default: throw Malformed()
             }

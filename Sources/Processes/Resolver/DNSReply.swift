@@ -60,7 +60,8 @@ extension DNSReply {
         let authorities = try reader.number16()
         try reader.skip(2)
         let code = flags & 15
-        guard flags & 0x8000 != 0, code == 0 || code == 3 else { return .failed }
+        // One question was asked (RFC 9619 §4).
+        guard flags & 0x8000 != 0, code == 0 || code == 3, questions <= 1 else { return .failed }
         for _ in 0..<questions {
             _ = try reader.name()
             try reader.skip(4)
