@@ -237,7 +237,7 @@ import Testing
             answer.candidates[answer.count].transport = endpoint.transport
             answer.count += 1
         }
-        return proxy.core.candidates(answer, for: target, seed: 1) { _ in false }.texts
+        return proxy.core.candidates(answer, for: target, seed: 1, now: 0).texts
     }
 
     /// RFC 3263 §4.1: a transport that the URI names is not for records to choose.

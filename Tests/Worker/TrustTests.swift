@@ -37,6 +37,54 @@ import Testing
         #expect(gateway.isSilent)
     }
 
+    /// Who was called has a genuine branch of ours. Above a Via of somebody who may relay it makes him nobody
+    /// else: the way back is believed only to ourselves.
+    @Test(arguments: [true, false]) func aBranchOfOursOpensNoRelay(isStranger: Bool) throws {
+        let (caller, callee, victim) = (Phone(), Phone(), Phone())
+        let world = try World(workers: 1)
+        world.register("bob@example.org", ["sip:bob@\(callee.address.text)"])
+        var worker = try world.worker(0)
+        world.deliver(
+            request("INVITE", "sip:bob@example.org", from: caller, branch: "i"), from: caller.address, to: 0)
+        worker.run(turns: 1)
+        let ours = try #require(callee.hear()?.split(separator: "\r\n").first { $0.hasPrefix("Via: ") })
+        let invite = request(
+            "INVITE", "sip:x@\(victim.address.text)", from: caller, branch: "r", callID: "r")
+        world.deliver(
+            invite.replacing("Via: ", with: "\(ours)\r\nVia: ", maxReplacements: 1),
+            from: isStranger ? TrustTests.stranger : world.listenerAddress, to: 0)
+        worker.run(turns: 1)
+        #expect(victim.isSilent == isStranger)
+    }
+
+    /// A contact that is a route's next hop is none for a stranger, also where the route has it by name.
+    @Test(arguments: [true, false]) func aStrangerReachesNoNamedGateway(isNamed: Bool) throws {
+        let (caller, gateway) = (Phone(), Phone())
+        var route = RouteDraft()
+        route.user = "+*"
+        route.hops = [
+            isNamed
+                ? RouteDraft.Hop(uri: "sip:gw.example.net", address: SocketAddress())
+                : RouteDraft.Hop(uri: "sip:\(gateway.address.text)", address: gateway.address)
+        ]
+        let world = try World(workers: 1, routes: [route])
+        world.know("gw.example.net", [(.udp, gateway.address)])
+        world.know("other.example.com", [(.udp, gateway.address)])
+        var worker = try world.worker(0)
+        for (number, contact) in ["sip:+1@\(gateway.address.text)", "sip:+1@other.example.com"].enumerated() {
+            world.register("m\(number)@example.org", [contact])
+            for source in [TrustTests.stranger, caller.address] {
+                world.deliver(
+                    request(
+                        "INVITE", "sip:m\(number)@example.org", from: caller,
+                        branch: "\(number)-\(source.port)", callID: "\(number)-\(source.port)"),
+                    from: source, to: 0)
+                worker.run(turns: 1)
+                #expect((gateway.hear() == nil) == (source == TrustTests.stranger))
+            }
+        }
+    }
+
     /// The tag of a stateless answer is a hash of what its sender chose, under the key of the checks in our
     /// branches: whoever words it as a branch is gets that branch's check, and can answer others' requests.
     @Test func noAnswerTellsTheCheckOfABranch() throws {

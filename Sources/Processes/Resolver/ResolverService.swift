@@ -89,7 +89,7 @@ struct ResolverService {
         self.names = names
         self.hosts = hosts
         reach = Resolution.Reach(snapshot)
-        patience = UInt64(snapshot.resolverTimeout) * 4 + 1000
+        patience = snapshot.questionTime
         log = LogWriter(state: state, process: .resolver, level: snapshot.logLevel)
     }
 

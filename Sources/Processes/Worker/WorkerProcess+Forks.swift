@@ -18,9 +18,6 @@ extension WorkerProcess {
     private static var longestStreamMessage: Int { 65535 }
     /// RFC 3261 §18.1.1: what is longer goes by a transport that knows of congestion.
     private static var longestUDPRequest: Int { 1300 }
-    /// Milliseconds after which the resolver is asked again: it may have been replaced.
-    static var askingInterval: UInt64 { 500 }
-
     func fork(_ cell: UInt32) -> ForkRecord { memory.load(shard.table.offset(cell)) }
 
     func store(_ record: ForkRecord, _ cell: UInt32) {
@@ -79,15 +76,11 @@ extension WorkerProcess {
         var list = CandidateList()
         if !candidates.isNone {
             list = candidateList(candidates)
-        } else if placed.name.isEmpty {
-            list.append(Candidate(placed.target.peer, placed.target.transport))
+        } else if let found = core.candidates(of: placed, in: targetBytes, seed: lot(order), now: now) {
+            list = found
         } else {
-            let name = targetBytes.extracting(placed.name)
-            guard let answer = state.dns.find(placed.target.question, host: name, now: now) else {
-                resolve(order, placed.target.question, name, cell)
-                return
-            }
-            list = core.candidates(answer, for: placed.target, seed: lot(order)) { isDead($0) }
+            resolve(order, placed.target.question, targetBytes.extracting(placed.name), cell)
+            return
         }
         guard Int(attempt) < list.count else {
             fail(order, 500, candidates, cell)
@@ -121,7 +114,7 @@ extension WorkerProcess {
         if writer.count > WorkerProcess.longestUDPRequest && candidates.isNone
             && !placed.target.flags.contains(.statesTransport)
         {
-            let longer = list.preferringTCP(core.identity).deadLast { isDead($0) }
+            let longer = list.preferringTCP(core.identity).deadLast { core.isDead($0, now: now) }
             if longer[0] != list[0], let other = self.listener(for: longer[0], preferred) {
                 listener = other
                 writer.reset()
@@ -221,10 +214,6 @@ extension WorkerProcess {
         return shard.stored.seal(room, length: list.count * Candidate.bytes)
     }
 
-    func isDead(_ candidate: Candidate) -> Bool {
-        state.deadPeers.isDead(candidate.transport, candidate.address, now: now)
-    }
-
     /// Goes on with the next candidate; false where there is none, or it is not wanted: the fork was cancelled.
     mutating func tryNext(
         after record: inout ForkRecord, _ isWanted: Bool, isLocal: Bool = false
@@ -271,7 +260,7 @@ extension WorkerProcess {
             fail(order, 500, .none, cell)
             return
         }
-        record.patienceEnd = now + WorkerProcess.askingInterval
+        record.patienceEnd = now + DNSQuestion.askingInterval
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)
         var mail = Mail(.resolve)

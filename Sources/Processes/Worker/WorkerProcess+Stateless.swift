@@ -66,9 +66,9 @@ extension WorkerProcess {
         turn.keepScratch(set.count)
         let offset = turn.scratchOffset()
         var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        var plan = ProxyCore.StatelessPlan(state, now: now)
-        plan.flow = request.source.endpoint.connection
-        switch core.writeStateless(message, request, set: set, plan, to: &writer) {
+        switch core.writeStateless(
+            message, request, set: set, recordRoutes: false, now: now, to: &writer)
+        {
         case .nowhere: return .nowhere
         case .wait(let placed):
             let name = setOffset + placed.name.lowerBound..<setOffset + placed.name.upperBound
@@ -116,7 +116,7 @@ extension WorkerProcess {
     }
 
     private mutating func ask(_ record: inout WaitingRecord, _ cell: UInt32) {
-        record.askAt = now + WorkerProcess.askingInterval
+        record.askAt = now + DNSQuestion.askingInterval
         record.header = shard.table.header(cell)
         turn.undo.write(record, at: shard.table.offset(cell))
         shard.wheel.schedule(cell, due: record.askAt)

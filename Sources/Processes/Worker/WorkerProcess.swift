@@ -37,9 +37,9 @@ struct WorkerProcess: ~Copyable {
     /// Requests that the kernel has refused to send; their forks hear of it in the next turn.
     private var unsent: [Mail] = []
     /// Where the next outgoing slot is looked for.
-    private var nextOutgoing = 0
+    var nextOutgoing = 0
     /// Outgoing slots that were taken since somebody looked how many are left.
-    private var posted = 0
+    var posted = 0
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
     private let mail: MailSender
@@ -94,15 +94,6 @@ struct WorkerProcess: ~Copyable {
             }
             handleTurn()
         }
-    }
-
-    /// False while too many messages are on their way to the master: what a turn may want to send by
-    /// connections would find no slot, and nobody sends it again.
-    private mutating func hasRoomToSend() -> Bool {
-        if posted < Slots.outgoingPerWorker / 4 { return true }
-        if state.slots.freeOutgoing(index) < Slots.outgoingPerWorker / 2 { return false }
-        posted = 0
-        return true
     }
 
     /// Takes what has arrived into the in-flight array.
@@ -283,79 +274,6 @@ struct WorkerProcess: ~Copyable {
         }
     }
 
-    // MARK: sending
-
-    /// Sends a stored message of this shard.
-    mutating func transmit(_ reference: StoredReference, to endpoint: Endpoint) {
-        let place = shard.stored.locate(reference)
-        transmit(OutboxEntry(offset: place.offset, count: place.count, to: endpoint))
-    }
-
-    /// A datagram leaves from here after the commit; what goes by a connection, the master sends.
-    mutating func transmit(_ entry: OutboxEntry) {
-        if entry.endpoint.isReliable ? post(entry) : turn.send(entry) { return }
-        state.counters.add(.sendErrors, me)
-        if entry.transaction.isNone { return }
-        var failure = WorkerProcess.failure(of: entry)
-        failure.flags = WorkerProcess.localFailure
-        send(failure, to: me)
-    }
-
-    /// In `flags` of `sendFailed`: it was us who had no room, which says nothing of the peer.
-    static var localFailure: UInt16 { 2 }
-
-    /// Copies a message into a slot and hands it to the master. False where no slot is free.
-    private mutating func post(_ entry: OutboxEntry) -> Bool {
-        let count = Int(entry.firstCount) + Int(entry.secondCount)
-        guard count <= Slots.largeCapacity,
-            let slot = state.slots.takeOutgoing(index, from: nextOutgoing, undo: turn.undo)
-        else { return false }
-        posted += 1
-        nextOutgoing = slot.index - state.slots.outgoing(of: index).lowerBound + 1
-        let target = state.slots.bytesOffset(slot.index)
-        memory.copy(from: Int(entry.first), to: target, count: Int(entry.firstCount))
-        memory.copy(
-            from: Int(entry.second), to: target + Int(entry.firstCount), count: Int(entry.secondCount))
-        var header = SlotHeader()
-        header.length = UInt32(count)
-        header.endpoint = entry.endpoint
-        state.slots.setHeader(header, slot.index)
-        var mail = WorkerProcess.failure(of: entry)
-        mail.rawKind = Mail.Kind.send.rawValue
-        mail.slot = slot
-        if send(mail, to: .master) { return true }
-        state.slots.release(slot, by: me)
-        return false
-    }
-
-    private static func failure(of entry: OutboxEntry) -> Mail {
-        var mail = Mail(.sendFailed)
-        mail.transaction = entry.transaction
-        mail.fork = entry.fork
-        mail.attempt = entry.attempt
-        return mail
-    }
-
-    /// Sends a response from its slot, its top Via cut out; a copy where the stream wants a Content-Length.
-    mutating func transmitCut(_ message: Message, _ slot: SlotReference, to endpoint: Endpoint) {
-        if endpoint.isReliable && !message.index.has(.contentLength) {
-            let offset = turn.scratchOffset()
-            var writer = memory.writer(offset, capacity: turn.scratchRoom)
-            ForwardedResponse.write(message, isForStream: true, to: &writer)
-            if writer.overflowed { return }
-            turn.keepScratch(writer.count)
-            transmit(OutboxEntry(offset: offset, count: writer.count, to: endpoint))
-            return
-        }
-        let cut = ForwardedResponse.cut(message)
-        let base = state.slots.bytesOffset(slot.index)
-        let start = Int(message.index.start)
-        var entry = OutboxEntry(offset: base + start, count: cut.from - start, to: endpoint)
-        entry.second = UInt64(base + cut.to)
-        entry.secondCount = UInt32(Int(message.index.end) - cut.to)
-        transmit(entry)
-    }
-
     /// The bytes and index of a message in a slot.
     @_lifetime(immortal)
     func message(in slot: SlotReference) -> Message {
@@ -388,7 +306,7 @@ struct WorkerSettings: BitwiseCopyable {
         logCalls = Int(snapshot.logCalls)
         candidateTimeout = UInt64(snapshot.candidateTimeout)
         candidateDeadTime = UInt64(snapshot.candidateDeadTime) * 1000
-        resolvingTime = 4 * UInt64(snapshot.resolverTimeout) + 2000
+        resolvingTime = snapshot.resolvingTime
     }
 }
 

@@ -74,6 +74,11 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
 
     package init() {}
 
+    /// Milliseconds within which the resolver ends a question, whatever it meets.
+    package var questionTime: UInt64 { 4 * UInt64(resolverTimeout) + 1000 }
+    /// Milliseconds for which a request waits for it: one second is for a resolver that was replaced.
+    package var resolvingTime: UInt64 { questionTime + 1000 }
+
     /// Adds a domain; false where there is no room. `name` is lower-cased and shorter than 128 bytes.
     package mutating func addDomain(_ name: String) -> Bool {
         let bytes = Array(name.utf8)

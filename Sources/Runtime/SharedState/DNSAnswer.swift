@@ -14,6 +14,8 @@ package enum DNSQuestion {
     }
 
     package static let longestHost = 253
+    /// Milliseconds after which whoever waits asks again: the resolver may have been replaced.
+    package static let askingInterval: UInt64 = 500
 }
 
 /// One place where a name leads to.

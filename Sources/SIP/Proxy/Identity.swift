@@ -62,9 +62,9 @@ package struct Identity: BitwiseCopyable {
         return false
     }
 
-    /// The listener to send from, of the transport and of the peer's family; nil where there is none. Best the
-    /// one that the request came in on, then one at the same address, then one from which the peer can be
-    /// reached: nobody but this machine hears what leaves from loopback.
+    /// The listener to send from, of the transport and of the peer's family; nil where there is none. Best
+    /// one from which the peer can be reached, for nobody but this machine hears what leaves from loopback; of
+    /// these the one that the request came in on, then one at the same address.
     package func listener(for peer: SocketAddress, _ transport: SIPTransport, preferred: Int) -> Int? {
         var best: Int?
         var bestRank = -1

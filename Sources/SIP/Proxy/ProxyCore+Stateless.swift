@@ -14,25 +14,10 @@ extension ProxyCore {
         case nowhere
     }
 
-    /// What is known about the sending of one request without state.
-    package struct StatelessPlan {
-        package var flow = ConnectionReference.none
-        package var isRecordRouted = false
-        /// Milliseconds.
-        package let now: UInt64
-        package let dns: DNSCache
-        package let deadPeers: DeadPeers
-
-        package init(_ state: SharedState, now: UInt64) {
-            self.now = now
-            dns = state.dns
-            deadPeers = state.deadPeers
-        }
-    }
-
-    /// Writes the request for the one target of a set.
+    /// Writes the request for the one target of a set. The answer comes back on the connection that the request
+    /// came on.
     package func writeStateless(
-        _ message: Message, _ request: RoutedRequest, set: Span<UInt8>, _ plan: StatelessPlan,
+        _ message: Message, _ request: RoutedRequest, set: Span<UInt8>, recordRoutes: Bool, now: UInt64,
         to writer: inout ByteWriter
     ) -> StatelessOutcome {
         guard let placed = TargetSet(set)?.target(0) else { return .nowhere }
@@ -40,26 +25,19 @@ extension ProxyCore {
             statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber,
             answeredTo: AnswerAddress(message, from: request.source.peer), loopMark: request.loopMark,
             keys: keys)
-        var candidate = Candidate(placed.target.peer, placed.target.transport)
-        if !placed.name.isEmpty {
-            let name = set.extracting(placed.name)
-            guard let answer = plan.dns.find(placed.target.question, host: name, now: plan.now) else {
-                return .wait(placed)
-            }
-            let found = candidates(answer, for: placed.target, seed: branch.check) {
-                plan.deadPeers.isDead($0.transport, $0.address, now: plan.now)
-            }
-            guard found.count > 0 else { return .nowhere }
-            candidate = found[0]
+        guard let found = candidates(of: placed, in: set, seed: branch.check, now: now) else {
+            return .wait(placed)
         }
+        guard found.count > 0 else { return .nowhere }
+        let candidate = found[0]
         let arrived = Int(request.source.endpoint.listener)
         guard
             let listener = identity.listener(for: candidate.address, candidate.transport, preferred: arrived)
         else { return .nowhere }
         var lines = line
-        writeVia(listener, branch, flow: plan.flow, to: &lines)
+        writeVia(listener, branch, flow: request.source.endpoint.connection, to: &lines)
         let viaEnd = lines.count
-        if plan.isRecordRouted && placed.target.flags.contains(.recordRoute) {
+        if recordRoutes && placed.target.flags.contains(.recordRoute) {
             writeRecordRoutes(message.callID, leaving: listener, arriving: arrived, to: &lines)
         }
         let written = lines.written

@@ -85,7 +85,10 @@ extension ProxyCore {
     ) -> ForkTarget? {
         guard var target = target(to: hop, message, request) else { return nil }
         if !routes.isEmpty && !identity.mayRelay(request.origin) {
-            if hop.isName ? routes.isHop(named: name) : routes.isHop(hop.address) { return nil }
+            let isHop =
+                hop.isName
+                ? routes.isHop(named: name) : isHop(hop.address, now: Clock.milliseconds())
+            if isHop { return nil }
             target.flags.insert(.avoidsHops)
         }
         return target
@@ -162,22 +165,5 @@ extension ProxyCore {
         if hop.address.isNone { return NextHop(uri, hop.uri) }
         return NextHop(
             to: hop.address, hop.transport, statesTransport: uri.hasParameter("transport", hop.uri))
-    }
-
-    // MARK: addresses
-
-    /// The candidates of a target whose next hop is a name, from what the resolver found.
-    ///
-    /// - Parameter seed: the lot among servers of one rank; the same request gets the same order.
-    package func candidates(
-        _ answer: DNSAnswer, for target: ForkTarget, seed: UInt64, isDead: (Candidate) -> Bool
-    ) -> CandidateList {
-        let list = CandidateList(
-            answer, port: target.port, transport: target.question == .address ? target.transport : nil,
-            seed: seed, identity, isDead: isDead)
-        guard target.flags.contains(.avoidsHops) else { return list }
-        var checked = CandidateList()
-        for index in 0..<list.count where !routes.isHop(list[index].address) { checked.append(list[index]) }
-        return checked
     }
 }

@@ -10,6 +10,8 @@ package struct ProxyCore {
     package let keys: Keys
     package let routes: RouteTable
     package let locations: LocationTable
+    private let dns: DNSCache
+    private let deadPeers: DeadPeers
     package let settings: ForwardingSettings
     /// Where header lines are made before they are copied: each use begins at its start.
     package let line: ByteWriter
@@ -22,6 +24,8 @@ package struct ProxyCore {
         self.keys = keys
         routes = RouteTable(state.routes)
         locations = state.locations
+        dns = state.dns
+        deadPeers = state.deadPeers
         settings = ForwardingSettings(state.configuration.snapshot)
         line = unsafe ByteWriter(
             unsafe: UnsafeMutableRawPointer.allocate(byteCount: ProxyCore.lineBytes, alignment: 8),
@@ -81,6 +85,48 @@ package struct ProxyCore {
         let limit = settings.maxBreadth
         return request.routing.breadth < 0 ? limit : min(request.routing.breadth, limit)
     }
+
+    // MARK: next hops
+
+    /// The addresses of a target in the order in which they are tried; nil where the resolver has to be asked
+    /// for its name.
+    ///
+    /// - Parameters: set: the bytes that the target lies in; seed: the lot among servers of one rank, so that
+    ///   the same request gets the same order; now: milliseconds.
+    package func candidates(
+        of placed: PlacedTarget, in set: Span<UInt8>, seed: UInt64, now: UInt64
+    ) -> CandidateList? {
+        if placed.name.isEmpty {
+            var list = CandidateList()
+            list.append(Candidate(placed.target.peer, placed.target.transport))
+            return list
+        }
+        return dns.find(placed.target.question, host: set.extracting(placed.name), now: now)
+            .map { candidates($0, for: placed.target, seed: seed, now: now) }
+    }
+
+    /// The same from what the resolver found for its name.
+    func candidates(
+        _ answer: DNSAnswer, for target: ForkTarget, seed: UInt64, now: UInt64
+    ) -> CandidateList {
+        let found = CandidateList(
+            answer, port: target.port, transport: target.question == .address ? target.transport : nil,
+            seed: seed, identity
+        ) { isDead($0, now: now) }
+        guard target.flags.contains(.avoidsHops) else { return found }
+        var list = CandidateList()
+        for index in 0..<found.count where !isHop(found[index].address, now: now) {
+            list.append(found[index])
+        }
+        return list
+    }
+
+    /// A candidate that failed lately.
+    package func isDead(_ candidate: Candidate, now: UInt64) -> Bool {
+        deadPeers.isDead(candidate.transport, candidate.address, now: now)
+    }
+
+    func isHop(_ address: SocketAddress, now: UInt64) -> Bool { routes.isHop(address, dns, now: now) }
 
     // MARK: bindings
 

@@ -91,12 +91,30 @@ package struct RouteTable: BitwiseCopyable {
         return hops
     }
 
-    /// True where a hop of some route has this address.
-    package func isHop(_ address: SocketAddress) -> Bool {
+    /// True where a hop of some route has this address; one that is a name, as far as the cache knows it.
+    package func isHop(_ address: SocketAddress, _ dns: DNSCache, now: UInt64) -> Bool {
         for route in 0..<region.count {
-            for hop in 0..<Int(region.entry(route).hopCount) where region.hop(route, hop).address == address {
-                return true
+            for hop in 0..<Int(region.entry(route).hopCount) {
+                let entry = region.hop(route, hop)
+                if entry.address == address { return true }
+                if entry.address.isNone && leads(region.bytes(entry.uri), to: address, dns, now) {
+                    return true
+                }
             }
+        }
+        return false
+    }
+
+    private func leads(
+        _ uri: Span<UInt8>, to address: SocketAddress, _ dns: DNSCache, _ now: UInt64
+    ) -> Bool {
+        guard let parsed = SIPURI.parse(uri), let next = NextHop(parsed, uri),
+            let answer = dns.find(ForkTarget(next).question, host: uri.slice(next.name), now: now)
+        else { return false }
+        for index in 0..<answer.count {
+            var found = answer.candidates[index].address
+            if found.port == 0 { found.port = next.port }
+            if found == address { return true }
         }
         return false
     }

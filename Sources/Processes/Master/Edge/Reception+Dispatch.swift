@@ -60,7 +60,7 @@ extension Reception {
         if !index.isRequest {
             // §18.1.2: what does not name us was not meant for us, whatever its branch.
             guard let branch = Branch(message.branch), branch.isStateless || isOurs(branch),
-                stateless.core.identity.isAdvertised(message.index.topVia, message.bytes)
+                core.identity.isAdvertised(message.index.topVia, message.bytes)
             else {
                 if header.endpoint.isReliable { state.counters.add(counter, .master) }
                 state.counters.add(.strayResponses, .master)

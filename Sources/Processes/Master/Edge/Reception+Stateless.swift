@@ -29,7 +29,6 @@ extension Reception {
     mutating func forward(
         _ message: Message, _ slot: SlotReference, _ header: SlotHeader, mayWait: Bool = true
     ) -> Forwarding {
-        let core = stateless.core
         if message.method == .ack && core.acknowledgesAnswer(message) { return .done }
         let source = RequestSource(message, header.endpoint)
         var request = RoutedRequest(message, source, core.identity, keys)
@@ -83,7 +82,6 @@ extension Reception {
     private mutating func lookUp(
         _ message: Message, _ request: RoutedRequest, _ slot: SlotReference, _ mayWait: Bool
     ) -> Forwarding {
-        let core = stateless.core
         let time = Clock.epochSeconds()
         guard let set = core.bindings(message, request.routing, now: time) else {
             return answer(message, request.source, 480)
@@ -102,7 +100,6 @@ extension Reception {
         _ match: RouteMatch, _ message: Message, _ request: RoutedRequest, _ slot: SlotReference,
         _ mayWait: Bool
     ) -> Forwarding {
-        let core = stateless.core
         guard match.hasSource || core.identity.mayRelay(request.origin) else {
             return answer(message, request.source, 403, reason: "Relaying not allowed")
         }
@@ -128,11 +125,9 @@ extension Reception {
         _ mayWait: Bool
     ) -> Forwarding? {
         let set = draft.written
-        var plan = ProxyCore.StatelessPlan(state, now: Clock.milliseconds())
-        plan.isRecordRouted = true
-        plan.flow = request.source.endpoint.connection
         var writer = messageWriter()
-        switch stateless.core.writeStateless(message, request, set: set, plan, to: &writer) {
+        let now = Clock.milliseconds()
+        switch core.writeStateless(message, request, set: set, recordRoutes: true, now: now, to: &writer) {
         case .nowhere: return nil
         case .send(let endpoint):
             transmit(writer, to: endpoint)
@@ -171,7 +166,7 @@ extension Reception {
     ) -> Forwarding {
         if message.method == .ack { return .done }
         var writer = messageWriter()
-        stateless.core.writeAnswer(
+        core.writeAnswer(
             message, source, status: status, reason: reason, extra: extra, to: &writer)
         if !writer.overflowed { transmit(writer, to: source.response) }
         return .done
@@ -182,7 +177,7 @@ extension Reception {
     /// Forwards a response by the Via below ours.
     mutating func forwardResponse(_ message: Message, _ branch: Branch, _ header: SlotHeader) {
         guard
-            let endpoint = stateless.core.endpoint(
+            let endpoint = core.endpoint(
                 ofStateless: message, branch, cameOn: header.endpoint)
         else {
             state.counters.add(.strayResponses, .master)
@@ -210,7 +205,7 @@ extension Reception {
     private mutating func wait(
         _ slot: SlotReference, _ key: UInt64, _ kind: DNSQuestion.Kind, _ name: Span<UInt8>
     ) -> Bool {
-        var question = stateless.core.line
+        var question = core.line
         question.append(kind.rawValue)
         question.append(name)
         let isLarge = slot.index >= state.slots.smallCount
@@ -224,7 +219,7 @@ extension Reception {
         let now = Clock.milliseconds()
         let entry = Stateless.Waiting(
             number: stateless.takeNumber(), key: key, slot: slot, question: place,
-            askAt: now + Stateless.askingInterval, end: now + stateless.patience)
+            askAt: now + DNSQuestion.askingInterval, end: now + stateless.patience)
         stateless.waiting.append(entry)
         ask(entry)
         return true
@@ -254,7 +249,7 @@ extension Reception {
                 continue
             }
             if stateless.waiting[index].askAt <= now {
-                stateless.waiting[index].askAt = now + Stateless.askingInterval
+                stateless.waiting[index].askAt = now + DNSQuestion.askingInterval
                 ask(stateless.waiting[index])
             }
             index += 1

@@ -26,11 +26,13 @@ import Syntax
     /// What of a long datagram does not fit a small slot.
     private let spill: UnsafeMutableRawPointer
     private var hand: [SlotReference] = []
+    let core: ProxyCore
     var stateless: Stateless
 
     /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
     init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
-        stateless = Stateless(state, keys: keys, sockets: sockets)
+        core = ProxyCore(state, keys: keys)
+        stateless = Stateless(state, sockets: sockets)
         self.state = state
         self.keys = keys
         workers = Int(state.sizes.workers)

@@ -14,11 +14,7 @@ import Transport
 struct Stateless: ~Copyable {
     /// Messages that may wait for the resolver at once.
     static let mostWaiting = 512
-    /// Milliseconds after which the resolver is asked again: it may have been replaced.
-    static let askingInterval: UInt64 = 500
-
     let isActive: Bool
-    let core: ProxyCore
     let sender: DatagramSender
     /// How long a message may wait for the resolver.
     let patience: UInt64
@@ -41,11 +37,10 @@ struct Stateless: ~Copyable {
         let end: UInt64
     }
 
-    init(_ state: SharedState, keys: Keys, sockets: [Int32]) {
+    init(_ state: SharedState, sockets: [Int32]) {
         let snapshot = state.configuration.snapshot
         isActive = snapshot.isStateless != 0
-        patience = 4 * UInt64(snapshot.resolverTimeout) + 2000
-        core = ProxyCore(state, keys: keys)
+        patience = snapshot.resolvingTime
         var numbers = InlineArray<16, Int32>(repeating: -1)
         for index in sockets.indices.prefix(16) { numbers[index] = sockets[index] }
         sender = DatagramSender(memory: state.memory, sockets: numbers)
