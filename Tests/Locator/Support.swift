@@ -26,7 +26,7 @@ final class Fixture {
         state = SharedState(memory: arena.memory, sizes: sizes)
         try state.locations.initialize()
         state.slots.initialize()
-        state.configuration.publish(ConfigurationSnapshot())
+        precondition(state.publish(ConfigurationSnapshot(), []))
         self.isInMemory = isInMemory
         self.directory = directory ?? NSTemporaryDirectory() + "locator-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: self.directory, withIntermediateDirectories: true)

@@ -34,8 +34,7 @@ final class MixedProxy {
         }
         snapshot.listenerCount = UInt32(listeners.count)
         _ = snapshot.addDomain("example.org")
-        state.configuration.publish(snapshot)
-        precondition(state.routes.publish(routes))
+        precondition(state.publish(snapshot, routes))
         core = ProxyCore(state, keys: keys)
     }
 

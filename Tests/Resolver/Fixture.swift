@@ -31,7 +31,7 @@ final class Fixture {
         snapshot.listeners[0] = SocketAddress(ipv4: 0x7F00_0001, port: 5060)
         snapshot.listeners[1] = SocketAddress(host: "::1", port: 5060)!
         snapshot.transports[1] = .tcp
-        state.configuration.publish(snapshot)
+        precondition(state.publish(snapshot, []))
         let names = NameServers(servers.map(\.address), timeout: Int32(timeout))
         service = ResolverService(state: state, names: names, hosts: LocalHosts(path: "/nonexistent"))
         poller = try Poller()

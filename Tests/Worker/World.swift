@@ -49,8 +49,7 @@ final class World {
         snapshot.networkPrefixes[0] = 8
         snapshot.networkCount = 1
         adjust(&snapshot)
-        state.configuration.publish(snapshot)
-        precondition(state.routes.publish(routes))
+        precondition(state.publish(snapshot, routes))
         for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
         for process in [.logger, .locator, .resolver, .master] + (0..<workers).map({ ProcessID.worker($0) }) {
             boxes[process] = try Mailbox().takeEnds()

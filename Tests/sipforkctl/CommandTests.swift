@@ -11,7 +11,7 @@ struct CommandTests {
         var snapshot = ConfigurationSnapshot()
         for domain in domains { _ = snapshot.addDomain(domain) }
         snapshot.advertised[0] = SocketAddress(ipv4: 0x7F00_0001, port: 5070)
-        state.configuration.publish(snapshot)
+        precondition(state.publish(snapshot, []))
         return state
     }
 

@@ -29,7 +29,7 @@ struct ReadingTests {
         for index in 0..<2 { snapshot.listeners[index] = SocketAddress(ipv4: 0x7F00_0001, port: 5070) }
         snapshot.transports[1] = .tcp
         snapshot.isStateless = 1
-        state.configuration.publish(snapshot)
+        precondition(state.publish(snapshot, []))
         state.processes.setPid(1, .master)
         state.processes.setPid(22, .worker(2))
         state.processes.countRestart(.worker(2))

@@ -24,6 +24,7 @@ extension LogEvent {
         case .resolverFailed: MessageID.resolverFailed
         case .resolverAnswers: MessageID.resolverAnswers
         case .connectionFailed: MessageID.connectionFailed
+        case .configurationReloaded: MessageID.configurationReloaded
         }
     }
 }
@@ -51,6 +52,7 @@ extension LogEvent {
         case .resolverFailed: "resolver-failed"
         case .resolverAnswers: "resolver-answers"
         case .connectionFailed: "connection-failed"
+        case .configurationReloaded: "configuration-reloaded"
         }
     }
 }

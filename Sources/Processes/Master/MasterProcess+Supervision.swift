@@ -12,6 +12,7 @@ extension MasterProcess {
         children[index].startedAt = now
         children[index].restartAt = 0
         children[index].isAborted = false
+        children[index].isReplaced = false
         state.processes.setReady(false, process)
         state.processes.beat(now, process)
         do {
@@ -45,12 +46,17 @@ extension MasterProcess {
             let process = children[index].process
             let now = Clock.milliseconds()
             let signal = cp_exit_signal(status)
-            children[index].died(now: now, wasKilled: signal == SIGKILL || signal == SIGTERM)
+            let isReplaced = children[index].isReplaced
+            children[index].died(now: now, wasKilled: isReplaced || signal == SIGKILL || signal == SIGTERM)
             state.processes.setPid(0, process)
             if isStopping { continue }
-            state.processes.countRestart(process)
             // Its turn, if it was in one, holds nothing any more.
             state.processes.endTurn(process)
+            if isReplaced {
+                start(index)
+                continue
+            }
+            state.processes.countRestart(process)
             let how = signal != 0 ? "killed by signal \(signal)" : "exit status \(cp_exit_status(status))"
             let delay = children[index].restartAt - now
             log.note(
@@ -90,6 +96,7 @@ extension MasterProcess {
     mutating func stop() {
         if isStopping { return }
         isStopping = true
+        abandonReload()
         stoppingSince = Clock.milliseconds()
         notifier.stopping()
         log.note(.stopped, .notice, "stopping")

@@ -17,10 +17,13 @@ struct MasterProcess: ~Copyable {
     var children: [Child] = []
     var log: LogWriter
     let notifier: Notifier
-    /// Listeners' sockets by number, owned for the life of the process.
-    let sockets: [Int32]
-    /// The same, -1 for those of TCP, which are nobody else's business.
-    let datagramSockets: [Int32]
+    /// Those that messages are taken from; a reload changes them.
+    var listeners: ListenerSet
+    /// What children inherit.
+    var datagramSockets: [Int32]
+    /// As it holds now.
+    var configuration: Configuration
+    var reload: Reload?
     /// Both ends of every mailbox by process number, -1 where there is no such process; owned likewise.
     let reading: [Int32]
     let writing: [Int32]
@@ -42,11 +45,11 @@ struct MasterProcess: ~Copyable {
     private var nextStatus: UInt64 = 0
     private var toldStatus = ""
     private var nextWatchdog: UInt64 = 0
-    private let options: MasterOptions
+    let options: MasterOptions
     /// Why the key of Record-Route marks is not the one of before.
     private let routeKeyError: SystemError?
 
-    private enum Token {
+    enum Token {
         static let signals: UInt64 = 1
         static let control: UInt64 = 2
         static let inbox: UInt64 = 3
@@ -56,15 +59,13 @@ struct MasterProcess: ~Copyable {
         static let controlPeer: UInt64 = 0x1_0000_0000
     }
 
-    init(_ options: MasterOptions, _ snapshot: ConfigurationSnapshot) throws(SystemError) {
-        var published = snapshot
-        let workers = Int(published.workers)
+    init(_ options: MasterOptions) throws(SystemError) {
+        let workers = ConfigurationSnapshot.workers(options.configuration)
         // Sockets first: a port that is taken is the most likely reason not to start.
-        var sockets: [Int32] = []
-        for listener in options.configuration.listen {
-            let socket = try ListeningSocket(listener)
-            sockets.append(socket.takeDescriptor())
-        }
+        let listeners = try ListenerSet(options.configuration.listen)
+        let snapshot = try ConfigurationSnapshot(
+            options.configuration, listeners: listeners, workers: workers,
+            stateDirectory: options.stateDirectory)
         let control = try ControlSocket(path: options.runtimeDirectory + "/control.sock")
 
         let sizes = ArenaSizes(
@@ -75,8 +76,7 @@ struct MasterProcess: ~Copyable {
         try Keys.generate(in: keyArena.memory)
         let routeKeyError = RouteKey.install(in: keyArena.memory, directory: options.stateDirectory)
         let state = SharedState(memory: arena.memory, sizes: sizes)
-        published.workers = UInt32(workers)
-        try MasterProcess.initialize(state, published, options.configuration)
+        try MasterProcess.initialize(state, snapshot, options.configuration)
 
         var reading = [Int32](repeating: -1, count: ProcessID.limit)
         var writing = [Int32](repeating: -1, count: ProcessID.limit)
@@ -96,28 +96,22 @@ struct MasterProcess: ~Copyable {
         let poller = try Poller()
         try poller.add(signals.number, token: Token.signals)
         try poller.add(control.descriptor.number, token: Token.control)
-        for (index, socket) in sockets.enumerated()
-        where options.configuration.listen[index].transport == .udp {
-            try poller.add(socket, token: Token.listener + UInt64(index))
+        for number in listeners.numbers where listeners[number]!.listener.transport == .udp {
+            try poller.add(listeners[number]!.socket, token: Token.listener + UInt64(number))
         }
         try poller.add(reading[ProcessID.master.index], token: Token.inbox)
         for process in processes {
             try poller.add(writing[process.index], token: Token.mailbox + UInt64(process.rawValue), [])
         }
 
-        var log = LogWriter(state: state, process: .master, level: published.logLevel)
+        var log = LogWriter(state: state, process: .master, level: snapshot.logLevel)
         let connections = try Connections(
             state: state, keys: Keys(memory: keyArena.memory),
-            limits: ConnectionLimits(published).granted(&log),
-            listeners: options.configuration.listen.enumerated().filter { $0.element.transport == .tcp }.map {
-                Connections.Listening(
-                    number: UInt16($0.offset), socket: sockets[$0.offset], address: $0.element.address)
-            }, log: LogWriter(state: state, process: .master, level: published.logLevel))
+            limits: ConnectionLimits(snapshot).granted(&log), listeners: listeners.streams,
+            log: LogWriter(state: state, process: .master, level: snapshot.logLevel))
         try poller.add(connections.pollerNumber, token: Token.connections)
 
-        let datagramSockets = sockets.indices.map {
-            options.configuration.listen[$0].transport == .udp ? sockets[$0] : -1
-        }
+        datagramSockets = listeners.datagramSockets
         reception = Reception(
             state: state, keys: Keys(memory: keyArena.memory), sockets: datagramSockets)
         self.connections = connections
@@ -128,8 +122,8 @@ struct MasterProcess: ~Copyable {
         notifier = Notifier()
         self.options = options
         self.routeKeyError = routeKeyError
-        self.sockets = sockets
-        self.datagramSockets = datagramSockets
+        self.listeners = listeners
+        configuration = options.configuration
         self.control = control
         self.arena = arena
         self.keyArena = keyArena
@@ -155,9 +149,7 @@ struct MasterProcess: ~Copyable {
         header.startedEpoch = Clock.epochSeconds()
         header.masterPid = UInt64(getpid())
         state.setHeader(header)
-        state.configuration.publish(snapshot)
-        let routes = configuration.routes.map { RouteDraft($0, listen: configuration.listen) }
-        guard state.routes.publish(routes) else {
+        guard state.publish(snapshot, configuration.drafts) else {
             throw SystemError("[[route]]: more than the shared memory holds", code: E2BIG)
         }
         state.slots.initialize()
@@ -221,9 +213,11 @@ struct MasterProcess: ~Copyable {
     }
 
     private mutating func receive(_ listener: UInt16, _ event: Poller.Event) {
-        let socket = sockets[Int(listener)]
+        // A reload may have taken it away in this very turn.
+        guard let entry = listeners[Int(listener)] else { return }
+        let socket = entry.socket
         if event.failed { datagramErrors.drain(socket, reception) }
-        let address = options.configuration.listen[Int(listener)].address
+        let address = entry.listener.address
         // A few batches, then the others' turn; level-triggered, so what is left comes again.
         for _ in 0..<4 {
             let count = reception.receive(from: socket, listener: listener, address: address)
@@ -286,9 +280,7 @@ struct MasterProcess: ~Copyable {
             case 0: return
             case SIGCHLD: reap()
             case SIGTERM, SIGINT: stop()
-            default:
-                log.note(
-                    .note, .notice, "SIGHUP: this version does not reload; restart to apply a configuration")
+            default: reload(for: nil)
             }
         }
     }
@@ -299,6 +291,7 @@ struct MasterProcess: ~Copyable {
     private mutating func tend(_ now: UInt64) {
         state.processes.beat(now, .master)
         restartChildren(now)
+        goOnReloading(now)
         expireCommands(now)
         if isStopping {
             escalate(now)
@@ -309,7 +302,7 @@ struct MasterProcess: ~Copyable {
             nextStatus = 0
             log.note(
                 .started, .notice,
-                "started: \(options.configuration.listen.map(\.text).joined(separator: ", "))")
+                "started: \(configuration.listen.map(\.text).joined(separator: ", "))")
             notifier.ready(status: statusLine())
         }
         if now >= nextStatus && isReady {
@@ -325,7 +318,7 @@ struct MasterProcess: ~Copyable {
 
     private func patience(_ now: UInt64) -> Int32 {
         // Children say that they serve through shared memory, which wakes nobody.
-        if !isReady && !isStopping { return 2 }
+        if (!isReady || reload != nil) && !isStopping { return 2 }
         if inbox.isMailLeft { return 0 }
         var next = isStopping ? now + 20 : nextStatus
         if notifier.watchdogInterval != nil { next = min(next, nextWatchdog) }

@@ -1,6 +1,11 @@
 import Configuration
 import SharedState
 
+extension Configuration {
+    /// The routes as they are published.
+    var drafts: [RouteDraft] { routes.map { RouteDraft($0, listen: listen) } }
+}
+
 extension RouteDraft {
     /// The route as the configuration has it; `listen` is what can be sent from.
     init(_ route: Route, listen: [Listener]) {

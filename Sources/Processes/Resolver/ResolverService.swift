@@ -309,7 +309,7 @@ extension Resolution.Reach {
     /// What there are listeners of.
     init(_ snapshot: ConfigurationSnapshot) {
         self.init(udp: false, tcp: false, ipv4: false, ipv6: false)
-        for index in 0..<Int(snapshot.listenerCount) {
+        for index in 0..<Int(snapshot.listenerCount) where snapshot.hasListener(index) {
             switch snapshot.transports[index] {
             case .udp: udp = true
             case .tcp: tcp = true

@@ -67,7 +67,7 @@ extension WorkerProcess {
         guard Scanner.scan(bytes, into: &index) == .complete,
             let set = TargetSet(targetBytes), let placed = set.target(order.fork),
             // Another worker's bytes, which it may be writing anew.
-            Int(set.head.source.listener) < core.identity.listenerCount
+            Int(set.head.source.listener) < ConfigurationSnapshot.maximumListeners
         else {
             fail(order, 503, candidates, cell)
             return

@@ -42,9 +42,8 @@ extension WorkerProcess {
     /// Remembers that a hop could not be reached, or that it can; and tells so, once.
     mutating func noteHop(of fork: UInt8, _ record: ServerRecord, _ end: ForkEnd) {
         guard record.search == .failover, !record.targets.isNone,
-            let hop = target(fork, record)?.hop, hop != 0
+            let hop = target(fork, record)?.hop, hop != 0, let (route, index) = core.routes.place(hop)
         else { return }
-        let (route, index) = RouteTable.place(hop)
         switch end {
         case .silence, .unreachable:
             if let seconds = core.routes.markDead(route, index, now: now) {

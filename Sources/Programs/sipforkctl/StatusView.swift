@@ -111,7 +111,8 @@ extension StatusView {
         startedAt = Int(clamping: header.startedEpoch)
         let snapshot = state.configuration.snapshot
         if snapshot.isStateless != 0 { mode = "stateless" }
-        for index in 0..<min(Int(snapshot.listenerCount), ConfigurationSnapshot.maximumListeners) {
+        for index in 0..<min(Int(snapshot.listenerCount), ConfigurationSnapshot.maximumListeners)
+        where snapshot.hasListener(index) {
             listeners.append("\(snapshot.transports[index].name):\(snapshot.listeners[index].text)")
         }
         for index in 0..<Int(state.sizes.workers) {

@@ -65,16 +65,13 @@ struct CommandLineOptions {
     }
 
     private func start() -> Int32 {
-        var configuration = Configuration.defaults
-        var warnings: [String] = []
-        let path = file ?? (domains.isEmpty && listeners.isEmpty ? Configuration.defaultPath : nil)
+        let source = ConfigurationSource(file: file, domains: domains, listen: listeners)
+        let configuration: Configuration
+        let warnings: [String]
         do {
-            if let path {
-                let (loaded, found) = try Configuration.load(path: path)
-                configuration = loaded
-                warnings = found.map(\.description)
-            }
-            try configuration.override(domains: domains, listen: listeners)
+            let (loaded, found) = try source.load()
+            configuration = loaded
+            warnings = found.map(\.description)
         } catch {
             for diagnostic in error.diagnostics { report(.error, diagnostic.description) }
             return CommandLineOptions.configurationStatus
@@ -85,7 +82,7 @@ struct CommandLineOptions {
         }
         return MasterMain.run(
             MasterOptions(
-                configuration: configuration, warnings: warnings,
+                configuration: configuration, source: source, warnings: warnings,
                 stateDirectory: directory(stateDirectory, "STATE_DIRECTORY", "/var/lib/sipfork"),
                 runtimeDirectory: directory(runtimeDirectory, "RUNTIME_DIRECTORY", "/run/sipfork")))
     }

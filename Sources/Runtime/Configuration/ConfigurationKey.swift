@@ -9,6 +9,8 @@ package struct ConfigurationKey: Sendable {
     package let name: String
     package let defaultText: String
     package let documentation: String
+    /// A reload leaves it as it was: it says how the shared memory is laid out.
+    package let waitsForStart: Bool
     let rule: Rule
 
     /// What a value must be, and where it goes.
@@ -35,8 +37,11 @@ package struct ConfigurationKey: Sendable {
         case policy(Target<Route.Policy>)
     }
 
-    init(_ name: String, _ defaultText: String, _ rule: Rule, _ documentation: String) {
+    init(
+        _ name: String, _ defaultText: String, _ rule: Rule, _ documentation: String, waitsForStart: Bool = false
+    ) {
         self.name = name
+        self.waitsForStart = waitsForStart
         self.defaultText = defaultText
         self.rule = rule
         self.documentation = documentation
@@ -64,19 +69,19 @@ package struct ConfigurationKey: Sendable {
             "Where SIP is received, each as udp:ADDRESS:PORT or tcp:ADDRESS:PORT."),
         .init(
             "server.mode", "\"stateful\"", .mode(\.mode),
-            "Whether requests are forwarded with transactions or without."),
+            "Whether requests are forwarded with transactions or without.", waitsForStart: true),
         .init(
             "server.workers", "0", .integer(0...64, \.workers),
-            "Worker processes; 0 means one per processor, at least two."),
+            "Worker processes; 0 means one per processor, at least two.", waitsForStart: true),
         .init(
             "server.record-route", "true", .boolean(\.recordRoute),
             "Whether the proxy stays in the path of a call by Record-Route."),
         .init(
             "server.max-transactions", "1048576", .integer(64...16_777_216, \.maxTransactions),
-            "Server transactions alive at once, over all workers."),
+            "Server transactions alive at once, over all workers.", waitsForStart: true),
         .init(
             "server.max-bindings", "1048576", .integer(64...16_777_216, \.maxBindings),
-            "Registered contacts, over all addresses of record."),
+            "Registered contacts, over all addresses of record.", waitsForStart: true),
         .init(
             "server.advertise", "[]", .listeners(0...16, \.advertise),
             "What Via and Record-Route say for a wildcard or translated listener."),
@@ -124,7 +129,7 @@ package struct ConfigurationKey: Sendable {
             "Contacts of one address of record."),
         .init(
             "registrar.store", "\"sqlite\"", .store(\.store),
-            "Where bindings survive a restart."),
+            "Where bindings survive a restart.", waitsForStart: true),
 
         .init(
             "access.relay-from", "[\"127.0.0.0/8\", \"::1/128\"]", .networks(atMost: 32, \.relayFrom),
@@ -132,7 +137,7 @@ package struct ConfigurationKey: Sendable {
 
         .init(
             "tcp.max-connections", "16384", .integer(1...1_000_000, \.tcpMaxConnections),
-            "TCP connections open at once."),
+            "TCP connections open at once.", waitsForStart: true),
         .init(
             "tcp.max-connections-per-peer", "1024", .integer(1...1_000_000, \.tcpMaxConnectionsPerPeer),
             "TCP connections open at once from one address."),

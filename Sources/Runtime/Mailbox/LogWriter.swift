@@ -8,7 +8,7 @@ package struct LogWriter {
     private let counters: Counters
     private let me: ProcessID
     private let scratch: ByteWriter
-    package let level: UInt8
+    package var level: UInt8
     /// True once an entry was made that the logger has not been told of.
     package private(set) var wakeWanted = false
 

@@ -1,7 +1,8 @@
 import Platform
 import SharedMemory
 
-/// The configuration as the children read it: fixed size, in shared memory, written by the master.
+/// The configuration as the children read it: fixed size, in shared memory, written by the master, never changed
+/// after (`SharedState.publish`).
 package struct ConfigurationSnapshot: BitwiseCopyable {
     package static let maximumListeners = 16
     package static let maximumDomains = 64
@@ -64,6 +65,8 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var listeners = InlineArray<16, SocketAddress>(repeating: SocketAddress())
     /// What Via and Record-Route say for that listener.
     package var advertised = InlineArray<16, SocketAddress>(repeating: SocketAddress())
+    /// Of listeners that an earlier configuration had: what is on its way may still name them.
+    package var formerly = InlineArray<16, SocketAddress>(repeating: SocketAddress())
     package var networks = InlineArray<32, SocketAddress>(repeating: SocketAddress())
     package var networkPrefixes = InlineArray<32, UInt32>(repeating: 0)
     /// 64 × 128 bytes: a length, then the lower-cased name.
@@ -78,6 +81,9 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var questionTime: UInt64 { 4 * UInt64(resolverTimeout) + 1000 }
     /// Milliseconds for which a request waits for it: one second is for a resolver that was replaced.
     package var resolvingTime: UInt64 { questionTime + 1000 }
+
+    /// A number below `listenerCount` may be that of a listener that a reload has removed.
+    package func hasListener(_ number: Int) -> Bool { !listeners[number].isNone }
 
     /// Adds a domain; false where there is no room. `name` is lower-cased and shorter than 128 bytes.
     package mutating func addDomain(_ name: String) -> Bool {
@@ -113,7 +119,7 @@ package struct ConfigurationView: BitwiseCopyable {
     private let base: Int
     private let domainsOffset: Int
 
-    package static var bytes: Int { (MemoryLayout<ConfigurationSnapshot>.size + 7) & ~7 }
+    package static var bytes: Int { (MemoryLayout<ConfigurationSnapshot>.size + 63) & ~63 }
 
     package init(memory: Memory, at base: Int) {
         self.memory = memory

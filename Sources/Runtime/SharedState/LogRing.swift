@@ -5,7 +5,7 @@ import SharedMemory
 package enum LogEvent: UInt8, CaseIterable {
     case none, started, stopped, childStarted, childDied, configurationRefused, configurationWarning
     case callFailed, callAnswered, callEnded, malformedMessage, limitReached, storageFailed, note
-    case hopFailed, hopAnswers, resolverFailed, resolverAnswers, connectionFailed
+    case hopFailed, hopAnswers, resolverFailed, resolverAnswers, connectionFailed, configurationReloaded
 
     package var name: String {
         "\(self)".reduce(into: "") { text, letter in

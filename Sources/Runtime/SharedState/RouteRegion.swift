@@ -67,7 +67,7 @@ package struct HopEntry: BitwiseCopyable {
 /// The `[[route]]` tables as the children read them, and what the workers remember of the next hops.
 ///
 ///     page 0…   | number of routes | entries : 64 × 64 | hops : 64 × 16 × 64 | sources : 64 × 32 × 32 | texts |
-///               written once, by the master, before anyone attaches
+///               written once, by the master, before anyone attaches to it
 ///     …, last   | turn of each route : 64 × 64 | dead until : 64 × 16 × 8 |
 ///               written by all workers
 ///
@@ -103,17 +103,22 @@ package struct RouteRegion: BitwiseCopyable {
     private let memory: Memory
     private let base: Int
 
-    package init(memory: Memory, at base: Int) {
+    /// Of the configuration that the routes belong to.
+    package let generation: UInt64
+
+    package init(memory: Memory, at base: Int, generation: UInt64 = 0) {
         self.memory = memory
         self.base = base
+        self.generation = generation
     }
 
     // MARK: written by the master
 
-    /// Fills the region, which is all zero; false where the routes do not fit: more or longer than the limits
-    /// say.
+    /// Fills the region, and nobody's turn has come yet; false where the routes do not fit: more or longer than
+    /// the limits say.
     package func publish(_ routes: [RouteDraft]) -> Bool {
         guard routes.count <= RouteRegion.maximumRoutes else { return false }
+        memory.zero(base, count: RouteRegion.bytes)
         var texts = memory.writer(base + RouteRegion.textsOffset, capacity: RouteRegion.textBytes)
         for (index, route) in routes.enumerated() {
             guard route.hops.count <= RouteRegion.maximumHops,

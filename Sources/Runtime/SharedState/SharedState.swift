@@ -43,8 +43,7 @@ package struct SharedState: BitwiseCopyable {
     package let sizes: ArenaSizes
     /// Bytes of the whole arena.
     package let size: Int
-    package let configuration: ConfigurationView
-    package let routes: RouteRegion
+    private let configurations: Int
     package let processes: ProcessTable
     package let counters: Counters
     package let slots: Slots
@@ -75,8 +74,7 @@ package struct SharedState: BitwiseCopyable {
         let workers = Int(sizes.workers)
         let small = Int(sizes.smallSlots)
         let large = Int(sizes.largeSlots)
-        configuration = ConfigurationView(memory: memory, at: planner.placeRegion(ConfigurationView.bytes))
-        routes = RouteRegion(memory: memory, at: planner.placeRegion(RouteRegion.bytes))
+        configurations = planner.placeRegion(SharedState.configurationsBytes)
         processes = ProcessTable(memory: memory, at: planner.placeRegion(ProcessTable.bytes))
         counters = Counters(memory: memory, at: planner.placeRegion(Counters.bytes))
         let slotCount = Slots.count(small: small, large: large, workers: workers)
@@ -117,6 +115,41 @@ package struct SharedState: BitwiseCopyable {
 
     package var header: ArenaHeader { memory.load(0) }
     package func setHeader(_ header: ArenaHeader) { memory.store(header, at: 0) }
+
+    // MARK: configurations
+
+    // | generation : 64 | snapshot, routes | snapshot, routes |: those of the generation now, and room for the next.
+    private static let pairBytes = (ConfigurationView.bytes + RouteRegion.bytes + 63) & ~63
+    private static let configurationsBytes = 64 + 2 * pairBytes
+
+    /// Counts the configurations since the arena was made. Children attach to the one of their start, and keep it:
+    /// they are replaced when there is another.
+    package var generation: UInt64 { memory.loadAtomic(configurations) }
+
+    private func pair(_ generation: UInt64) -> Int {
+        configurations + 64 + Int(generation & 1) * SharedState.pairBytes
+    }
+
+    package var configuration: ConfigurationView {
+        ConfigurationView(memory: memory, at: pair(generation))
+    }
+
+    package var routes: RouteRegion {
+        RouteRegion(memory: memory, at: pair(generation) + ConfigurationView.bytes, generation: generation)
+    }
+
+    /// Makes a new configuration that of all who attach from now on; false, and nothing has changed, where the
+    /// routes do not fit. By the master, once nobody has the one before the present one.
+    package func publish(_ snapshot: ConfigurationSnapshot, _ routes: [RouteDraft]) -> Bool {
+        let next = generation + 1
+        let view = ConfigurationView(memory: memory, at: pair(next))
+        let region = RouteRegion(
+            memory: memory, at: pair(next) + ConfigurationView.bytes, generation: next)
+        guard region.publish(routes) else { return false }
+        view.publish(snapshot)
+        memory.storeAtomic(next, at: configurations)
+        return true
+    }
 
     package func shard(_ worker: Int) -> Shard {
         precondition(worker >= 0 && worker < Int(sizes.workers), "no such worker")

@@ -37,4 +37,6 @@ package enum MessageID {
     package static let resolverAnswers: StaticString = "789580949727436ab1e89796f97ae8b2"
     /// A connection could not be made, or broke.
     package static let connectionFailed: StaticString = "857f1a3f3d1f4553b314f88cb6904b12"
+    /// A reload was carried out, or has left something for the next start.
+    package static let configurationReloaded: StaticString = "e3d0c6b7fb7d4a3c9e5b6d4c9a1f2e70"
 }

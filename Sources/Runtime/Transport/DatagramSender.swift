@@ -11,10 +11,15 @@ import SharedState
     private let peers: UnsafeMutablePointer<SocketAddress>
     private let locals: UnsafeMutablePointer<SocketAddress>
     private let sockets: InlineArray<16, Int32>
+    // For a listener that is gone: the first of each family.
+    private let anyIPv4: Int32
+    private let anyIPv6: Int32
 
     package init(memory: Memory, sockets: InlineArray<16, Int32>) {
         self.memory = memory
         self.sockets = sockets
+        anyIPv4 = DatagramSender.first(AF_INET, of: sockets)
+        anyIPv6 = DatagramSender.first(AF_INET6, of: sockets)
         unsafe batch = UnsafeMutablePointer<cp_outgoing>.allocate(capacity: Int(cp_batch))
         unsafe batch.initialize(repeating: cp_outgoing(), count: Int(cp_batch))
         unsafe peers = UnsafeMutablePointer<SocketAddress>.allocate(capacity: Int(cp_batch))
@@ -27,6 +32,24 @@ import SharedState
         unsafe batch.deallocate()
         unsafe peers.deallocate()
         unsafe locals.deallocate()
+    }
+
+    private static func first(_ family: Int32, of sockets: InlineArray<16, Int32>) -> Int32 {
+        for index in 0..<16 where sockets[index] >= 0 {
+            var found: Int32 = 0
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            if unsafe getsockopt(sockets[index], SOL_SOCKET, SO_DOMAIN, &found, &length) == 0, found == family {
+                return sockets[index]
+            }
+        }
+        return -1
+    }
+
+    /// Where an entry leaves: from its listener, or, where a reload has removed that, from another of the family.
+    private func socket(of entry: OutboxEntry) -> Int32 {
+        let socket = sockets[Int(entry.endpoint.listener) & 15]
+        if socket >= 0 { return socket }
+        return entry.endpoint.peer.isIPv4 ? anyIPv4 : anyIPv6
     }
 
     /// Times that a datagram is sent again before its error is taken for its own.
@@ -43,6 +66,7 @@ import SharedState
         var first = 0
         while first < count {
             let listener = Int(turn.entry(first).endpoint.listener)
+            let socket = socket(of: turn.entry(first))
             var filled = 0
             while filled < Int(cp_batch), first + filled < count {
                 let entry = turn.entry(first + filled)
@@ -53,7 +77,7 @@ import SharedState
             var done = 0
             var tries = 0
             while done < filled {
-                let result = unsafe cp_send(sockets[listener & 15], batch + done, Int32(filled - done))
+                let result = unsafe cp_send(socket, batch + done, Int32(filled - done))
                 if result > 0 {
                     done += Int(result)
                     sent += Int(result)
@@ -79,7 +103,7 @@ import SharedState
     package func send(_ entry: OutboxEntry) -> Bool {
         fill(0, entry)
         for _ in 0...DatagramSender.tries {
-            if unsafe cp_send(sockets[Int(entry.endpoint.listener) & 15], batch, 1) > 0 { return true }
+            if unsafe cp_send(socket(of: entry), batch, 1) > 0 { return true }
         }
         return false
     }

@@ -11,6 +11,7 @@ package struct Identity: BitwiseCopyable {
     private let listeners: InlineArray<16, SocketAddress>
     private let advertised: InlineArray<16, SocketAddress>
     private let transports: InlineArray<16, SIPTransport>
+    private let formerly: InlineArray<16, SocketAddress>
 
     private let networkCount: Int
     private let networks: InlineArray<32, SocketAddress>
@@ -24,6 +25,7 @@ package struct Identity: BitwiseCopyable {
         listeners = snapshot.listeners
         advertised = snapshot.advertised
         transports = snapshot.transports
+        formerly = snapshot.formerly
         networkCount = Int(snapshot.networkCount)
         networks = snapshot.networks
         prefixes = snapshot.networkPrefixes
@@ -33,9 +35,21 @@ package struct Identity: BitwiseCopyable {
     @_lifetime(immortal)
     package func domain(_ index: Int) -> Span<UInt8> { configuration.domain(index) }
 
+    /// False for a listener that a reload has removed.
+    package func isListening(_ listener: Int) -> Bool {
+        listener < listenerCount && !listeners[listener].isNone
+    }
+
+    /// There is at least one.
+    package var first: Int {
+        var first = 0
+        while first < listenerCount - 1 && listeners[first].isNone { first += 1 }
+        return first
+    }
+
     /// Where we reach ourselves, on the listener preferred: for contacts in domains of ours.
     package func ownAddress(preferred: Int) -> SocketAddress {
-        let listener = listeners[preferred < listenerCount ? preferred : 0]
+        let listener = listeners[isListening(preferred) ? preferred : first]
         if !listener.isWildcard { return listener }
         return listener.isIPv4
             ? SocketAddress(ipv4: 0x7F00_0001, port: listener.port)
@@ -58,7 +72,7 @@ package struct Identity: BitwiseCopyable {
     }
 
     package func speaks(_ transport: SIPTransport) -> Bool {
-        for index in 0..<listenerCount where transports[index] == transport { return true }
+        for index in 0..<listenerCount where transports[index] == transport && isListening(index) { return true }
         return false
     }
 
@@ -74,7 +88,7 @@ package struct Identity: BitwiseCopyable {
             var rank = address.isWildcard || address.isLoopback == peer.isLoopback ? 4 : 0
             if index == preferred {
                 rank += 2
-            } else if preferred < listenerCount && address.host == listeners[preferred].host {
+            } else if isListening(preferred) && address.host == listeners[preferred].host {
                 rank += 1
             }
             if rank > bestRank { (best, bestRank) = (index, rank) }
@@ -116,7 +130,20 @@ package struct Identity: BitwiseCopyable {
             return false
         }
         for index in 0..<listenerCount where advertised[index] == address { return true }
+        return wasListener(address)
+    }
+
+    private func wasListener(_ address: SocketAddress) -> Bool {
+        if formerly[0].isNone { return false }
+        for index in 0..<16 where formerly[index] == address { return true }
         return false
+    }
+
+    /// True where host and port are what a listener was called since the start, and is no more: established calls
+    /// have that in their routes.
+    package func wasListener(host: Span<UInt8>, port: UInt16) -> Bool {
+        if formerly[0].isNone { return false }
+        return SocketAddress(host: host, port: port == 0 ? 5060 : port).map { wasListener($0) } ?? false
     }
 
     /// True where host and port are one of our listeners (port 0: not given), as they are or as advertised.

@@ -155,7 +155,7 @@ extension ProxyCore {
             else { continue }
             if isNew { target.flags.insert(.replacesURI) }
             target.q = UInt16(1000 - position)
-            target.hop = RouteTable.number(hops.route, hop.index)
+            target.hop = routes.number(hops.route, hop.index)
             draft.add(target, uri: uri, route: Span(), name: hop.uri.slice(next.name))
         }
     }

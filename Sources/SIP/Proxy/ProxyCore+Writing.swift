@@ -25,6 +25,8 @@ extension ProxyCore {
     ) {
         let mark = RouteMark.of(callID, keys: keys)
         writeRecordRoute(outer, mark, to: &lines)
+        // A reload may have removed that listener meanwhile.
+        guard identity.isListening(inner) else { return }
         if identity.transport(inner) != identity.transport(outer)
             || identity.advertised(inner).family != identity.advertised(outer).family
         {

@@ -18,8 +18,8 @@ package struct ProxyCore {
 
     private static let lineBytes = 4096
 
-    /// Allocates its scratch, for the life of the process.
-    package init(_ state: SharedState, keys: Keys) {
+    /// - Parameter scratch: of the one before, after a reload; nil allocates it, for the life of the process.
+    package init(_ state: SharedState, keys: Keys, scratch: ByteWriter? = nil) {
         identity = Identity(state.configuration)
         self.keys = keys
         routes = RouteTable(state.routes)
@@ -27,6 +27,10 @@ package struct ProxyCore {
         dns = state.dns
         deadPeers = state.deadPeers
         settings = ForwardingSettings(state.configuration.snapshot)
+        if let scratch {
+            line = scratch
+            return
+        }
         line = unsafe ByteWriter(
             unsafe: UnsafeMutableRawPointer.allocate(byteCount: ProxyCore.lineBytes, alignment: 8),
             capacity: ProxyCore.lineBytes)
@@ -147,7 +151,7 @@ package struct ProxyCore {
         if identity.domainCount > 0 { return nil }
         routing.uri.writeUser(bytes, to: &user)
         user.append(UInt8(ascii: "@"))
-        identity.advertised(0).writeHost(to: &user)
+        identity.advertised(identity.first).writeHost(to: &user)
         return live(user, time)
     }
 

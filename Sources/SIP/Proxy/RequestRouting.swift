@@ -102,6 +102,7 @@ package struct RequestRouting {
         // A strict router has put our Record-Route URI into the Request-URI, and the true one last.
         if count > 0, uri.isSIP, uri.user.isEmpty, uri.hasParameter("lr", bytes),
             identity.isListener(host: bytes.slice(uri.host), port: uri.port, local: local)
+                || identity.wasListener(host: bytes.slice(uri.host), port: uri.port)
         {
             guard let target = RequestRouting.route(bytes, last) else { return .badRoute }
             guard target.scheme == .sip || target.scheme == .tel else { return .unsupportedScheme }
@@ -117,7 +118,8 @@ package struct RequestRouting {
             guard let route = RequestRouting.route(bytes, value.range) else { return .badRoute }
             let isOurs =
                 routesToDrop == 0 || routesToDrop == 1 && isOtherSide(route, bytes)
-                ? identity.isOurs(route, bytes, local: local) : false
+                ? identity.isOurs(route, bytes, local: local)
+                    || identity.wasListener(host: bytes.slice(route.host), port: route.port) : false
             if isOurs {
                 routesToDrop += 1
                 routesLeft -= 1

@@ -132,14 +132,20 @@ package struct RouteTable: BitwiseCopyable {
         return false
     }
 
+    // | configuration : 5 | place, from 1 : 11 |
+    private static let placeBits: UInt16 = 11
+    private var mark: UInt16 { UInt16(truncatingIfNeeded: region.generation) << RouteTable.placeBits }
+
     /// A hop as one number, `ForkTarget.hop`: never 0.
-    package static func number(_ route: Int, _ hop: Int) -> UInt16 {
-        UInt16(route * RouteRegion.maximumHops + hop + 1)
+    package func number(_ route: Int, _ hop: Int) -> UInt16 {
+        mark | UInt16(route * RouteRegion.maximumHops + hop + 1)
     }
 
-    /// The route and the hop in it that a number stands for.
-    package static func place(_ number: UInt16) -> (route: Int, hop: Int) {
-        (Int(number - 1) / RouteRegion.maximumHops, Int(number - 1) % RouteRegion.maximumHops)
+    /// The route and the hop in it that a number stands for; nil where it is of an earlier configuration.
+    package func place(_ number: UInt16) -> (route: Int, hop: Int)? {
+        let place = number & (1 << RouteTable.placeBits - 1)
+        guard place != 0, number - place == mark else { return nil }
+        return (Int(place - 1) / RouteRegion.maximumHops, Int(place - 1) % RouteRegion.maximumHops)
     }
 
     package func isDead(_ route: Int, _ hop: Int, now: UInt64) -> Bool {

@@ -7,7 +7,7 @@ import SharedState
 @safe struct ConnectionTable: ~Copyable {
     /// Connections there may be, and those of one host that it may have made.
     let limit: Int
-    let hostLimit: Int
+    var hostLimit: Int
     /// Those of one host, and of all, that may be connecting at a time.
     static let hostConnectingLimit = 64
     let connectingLimit: Int

@@ -63,8 +63,9 @@ extension Connections {
     /// Begins a connection; nil and the error where that is not possible.
     private mutating func open(_ endpoint: Endpoint, _ now: UInt64, _ code: inout Int32) -> Int? {
         let peer = Connections.target(endpoint)
-        guard let listener = listeners.first(where: { $0.number == endpoint.listener }),
-            listener.address.family == peer.family, peer.port != 0
+        // A reload may have removed the listener that was chosen.
+        let chosen = listeners.first { $0.number == endpoint.listener && $0.address.family == peer.family }
+        guard let listener = chosen ?? listeners.first(where: { $0.address.family == peer.family }), peer.port != 0
         else {
             code = EAFNOSUPPORT
             return nil
@@ -87,7 +88,7 @@ extension Connections {
         }
         guard
             let index = table.add(
-                descriptor.release(), peer, listener: endpoint.listener, isAccepted: false)
+                descriptor.release(), peer, listener: listener.number, isAccepted: false)
         else { return nil }
         table[index].activeAt = now
         table[index].deadline = now + limits.connect

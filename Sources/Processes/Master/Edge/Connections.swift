@@ -82,11 +82,11 @@ extension ConnectionLimits {
     }
 
     let state: SharedState
-    let limits: ConnectionLimits
+    private(set) var limits: ConnectionLimits
     var log: LogWriter
     var table: ConnectionTable
     var poller: Poller
-    var listeners: [Listening]
+    private(set) var listeners: [Listening]
     /// Where a read goes that finds nothing waiting in front of it.
     let scratch: UnsafeMutablePointer<UInt8>
     /// Connections whose message no worker had room for.
@@ -113,9 +113,7 @@ extension ConnectionLimits {
         self.listeners = listeners
         self.log = log
         let poller = try Poller()
-        for (place, listener) in listeners.enumerated() {
-            try poller.add(listener.socket, token: Connections.token(listener: place))
-        }
+        for listener in listeners { try poller.add(listener.socket, token: Connections.token(listener)) }
         self.poller = poller
         table = ConnectionTable(limit: limits.connections, hostLimit: limits.perPeer, hash: keys.tables)
         unsafe scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: Connections.readBytes)
@@ -127,7 +125,7 @@ extension ConnectionLimits {
     var pollerNumber: Int32 { poller.number }
 
     // A reference has its place in the low half, plus one; a listener's token has nothing there.
-    private static func token(listener place: Int) -> UInt64 { UInt64(place) << 32 }
+    private static func token(_ listener: Listening) -> UInt64 { UInt64(listener.number) << 32 }
 
     /// Serves what is ready, some of it.
     mutating func serve(_ now: UInt64, _ reception: inout Reception) {
@@ -135,7 +133,9 @@ extension ConnectionLimits {
         for number in 0..<count {
             let event = poller.event(number)
             if event.token & 0xFFFF_FFFF == 0 {
-                accept(Int(event.token >> 32), now)
+                if let place = listeners.firstIndex(where: { Connections.token($0) == event.token }) {
+                    accept(place, now)
+                }
                 continue
             }
             // One that was closed in this very turn has another generation.
@@ -156,6 +156,32 @@ extension ConnectionLimits {
         if event.writable { write(index, now) }
         guard event.readable || event.failed, table.find(reference) != nil else { return }
         read(index, now, &reception)
+    }
+
+    // MARK: reload
+
+    /// Takes over other limits and listeners. Connections stay, those of a listener that is gone as well.
+    mutating func reconfigure(_ new: ConnectionLimits, _ wanted: [Listening], _ now: UInt64) {
+        var new = new
+        // As large as the table was made.
+        new.connections = limits.connections
+        limits = new
+        table.hostLimit = limits.perPeer
+        for listener in listeners
+        where listener.pausedUntil == 0 && !wanted.contains(where: { $0.socket == listener.socket }) {
+            poller.remove(listener.socket)
+        }
+        listeners = wanted.map { listener in
+            if let known = listeners.first(where: { $0.socket == listener.socket }) { return known }
+            var added = listener
+            // `resumeListeners` puts it into the poller.
+            added.pausedUntil = now
+            return added
+        }
+        // What was due by the old limits is looked at by the new ones.
+        for index in 0..<table.made where table.due[index] != .max { table.due[index] = now }
+        earliest = now
+        resumeListeners(now)
     }
 
     // MARK: accept
@@ -225,7 +251,7 @@ extension ConnectionLimits {
             }
             let socket = listeners[place].socket
             do {
-                try poller.add(socket, token: Connections.token(listener: place))
+                try poller.add(socket, token: Connections.token(listeners[place]))
                 listeners[place].pausedUntil = 0
             } catch {
                 listeners[place].pausedUntil = now + 1000

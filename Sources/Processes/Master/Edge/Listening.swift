@@ -11,7 +11,9 @@ struct ListeningSocket: ~Copyable {
     private static let userTimeout: Int32 = 30_000
 
     /// Binds a listener, and has one of TCP listen.
-    init(_ listener: Listener) throws(SystemError) {
+    ///
+    /// - Parameter sharesPort: with sockets that allow it (`sharePort`).
+    init(_ listener: Listener, sharesPort: Bool = false) throws(SystemError) {
         let address = listener.address
         let family = Int32(address.family)
         let kind = listener.transport == .udp ? SOCK_DGRAM : SOCK_STREAM
@@ -25,6 +27,7 @@ struct ListeningSocket: ~Copyable {
             ListeningSocket.set(opened.number, SOL_SOCKET, SO_REUSEADDR, 1)
             ListeningSocket.prepareStream(opened.number)
         }
+        if sharesPort { ListeningSocket.sharePort(opened.number, true) }
         var target = address
         let result = unsafe withUnsafeBytes(of: &target) {
             unsafe bind(
@@ -37,6 +40,12 @@ struct ListeningSocket: ~Copyable {
         }
         let raised = try opened.raised()
         descriptor = raised
+    }
+
+    /// Lets another socket of this user bind an address that a wildcard includes; for the moment in which one takes
+    /// the other's place.
+    static func sharePort(_ socket: Int32, _ shares: Bool) {
+        set(socket, SOL_SOCKET, SO_REUSEPORT, shares ? 1 : 0)
     }
 
     private static func set(_ socket: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {

@@ -26,7 +26,7 @@ import Syntax
     /// What of a long datagram does not fit a small slot.
     private let spill: UnsafeMutableRawPointer
     private var hand: [SlotReference] = []
-    let core: ProxyCore
+    private(set) var core: ProxyCore
     var stateless: Stateless
 
     /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
@@ -42,6 +42,12 @@ import Syntax
         unsafe spill = UnsafeMutableRawPointer.allocate(
             byteCount: Reception.batch * Reception.spillBytes, alignment: 4096)
         hand.reserveCapacity(Reception.batch)
+    }
+
+    /// Takes over the configuration that was published.
+    mutating func reconfigure(sockets: [Int32]) {
+        core = ProxyCore(state, keys: keys, scratch: core.line)
+        stateless.reconfigure(state, sockets: sockets)
     }
 
     deinit {

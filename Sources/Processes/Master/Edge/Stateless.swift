@@ -15,9 +15,9 @@ struct Stateless: ~Copyable {
     /// Messages that may wait for the resolver at once.
     static let mostWaiting = 512
     let isActive: Bool
-    let sender: DatagramSender
+    private(set) var sender: DatagramSender
     /// How long a message may wait for the resolver.
-    let patience: UInt64
+    private(set) var patience: UInt64
     var waiting: [Waiting] = []
     var lastNumber: UInt64 = 0
     /// What leaves by connections, which are not at hand while one of them is read.
@@ -41,10 +41,20 @@ struct Stateless: ~Copyable {
         let snapshot = state.configuration.snapshot
         isActive = snapshot.isStateless != 0
         patience = snapshot.resolvingTime
+        sender = Stateless.sender(state, sockets)
+        if isActive { waiting.reserveCapacity(Stateless.mostWaiting) }
+    }
+
+    private static func sender(_ state: SharedState, _ sockets: [Int32]) -> DatagramSender {
         var numbers = InlineArray<16, Int32>(repeating: -1)
         for index in sockets.indices.prefix(16) { numbers[index] = sockets[index] }
-        sender = DatagramSender(memory: state.memory, sockets: numbers)
-        if isActive { waiting.reserveCapacity(Stateless.mostWaiting) }
+        return DatagramSender(memory: state.memory, sockets: numbers)
+    }
+
+    /// Takes over the configuration that was published; the mode is none of it.
+    mutating func reconfigure(_ state: SharedState, sockets: [Int32]) {
+        patience = state.configuration.snapshot.resolvingTime
+        sender = Stateless.sender(state, sockets)
     }
 
     /// When `Reception.expireWaiting` is to be called; nil: nothing waits.

@@ -23,6 +23,8 @@ struct Child {
     /// Deaths within a second of the start, in a row.
     var quickDeaths: UInt64 = 0
 
+    /// It was sent SIGTERM, for a successor with another configuration.
+    var isReplaced = false
     /// It hangs, and was sent SIGABRT.
     var isAborted = false
     /// Mail that it had handled at the last look, whether more waited then, and since when nothing of it

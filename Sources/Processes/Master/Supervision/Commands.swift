@@ -59,8 +59,14 @@ extension MasterProcess {
         poller.remove(peer)
         let request = ControlSocket.receive(peer)
         guard let command = RegisterCommand(decoding: request.span) else {
-            if request.starts(with: "view".utf8) { ControlSocket.sendView(peer, arena.descriptor.number) }
-            controlPeers.remove(peer)
+            switch String(decoding: request, as: UTF8.self) {
+            case "reload\n":
+                controlPeers.forget(peer)
+                reload(for: peer)
+            case let text:
+                if text.hasPrefix("view") { ControlSocket.sendView(peer, arena.descriptor.number) }
+                controlPeers.remove(peer)
+            }
             return
         }
         controlPeers.forget(peer)
