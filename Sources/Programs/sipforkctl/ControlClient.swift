@@ -86,25 +86,43 @@ enum ControlClient {
         guard request.count <= RegisterCommand.longest else {
             throw ControlFailure(message: "\(name): 400 Command too long")
         }
-        let socket = try connected(path, patience: longPatience)
-        let unknown = "; whether it was done shows sipforkctl registrations"
+        _ = try ask(
+            request, name: name, path, patience: longPatience,
+            doubt: "; whether it was done shows sipforkctl registrations")
+    }
+
+    /// What an answer has room for.
+    private static let longestAnswer = 8192
+
+    /// Sends one request; the answer behind its "200 ", without the last newline. It may have several lines.
+    /// What the master refuses it with is thrown, also with all its lines.
+    ///
+    /// - Parameters:
+    ///   - name: how messages call the request.
+    ///   - patience: seconds that the answer may take.
+    ///   - doubt: what to say where nobody knows whether it was done.
+    static func ask(
+        _ request: [UInt8], name: String, _ path: String, patience: Int, doubt: String = ""
+    ) throws(ControlFailure) -> String {
+        let socket = try connected(path, patience: patience)
         let sent = unsafe request.withUnsafeBytes {
             unsafe send(socket.number, $0.baseAddress!, $0.count, Int32(MSG_NOSIGNAL))
         }
         if sent < 0 { throw ControlFailure(message: "\(path): \(SystemError.text(SystemError.lastCode))") }
-        var answer = [UInt8](repeating: 0, count: 512)
+        var answer = [UInt8](repeating: 0, count: longestAnswer)
         let count = unsafe answer.withUnsafeMutableBytes {
             unsafe recv(socket.number, $0.baseAddress!, $0.count, 0)
         }
         let code = SystemError.lastCode
         if count < 0 && (code == EAGAIN || code == EWOULDBLOCK) {
             throw ControlFailure(
-                message: "the server at \(path) does not answer within \(longPatience) seconds\(unknown)")
+                message: "the server at \(path) does not answer within \(patience) seconds\(doubt)")
         }
-        if count <= 0 { throw ControlFailure(message: "the server at \(path) has hung up\(unknown)") }
-        let line = String(decoding: answer[..<count], as: UTF8.self).prefix { $0 != "\n" }
-        if line.hasPrefix("2") { return }
-        throw ControlFailure(message: "\(name): \(line)\(line.hasPrefix("504 ") ? unknown : "")")
+        if count <= 0 { throw ControlFailure(message: "the server at \(path) has hung up\(doubt)") }
+        var text = String(decoding: answer[..<count], as: UTF8.self)
+        while text.last == "\n" { text.removeLast() }
+        if text.hasPrefix("2") { return String(text.drop { $0 != " " }.dropFirst()) }
+        throw ControlFailure(message: "\(name): \(text)\(text.hasPrefix("504 ") ? doubt : "")")
     }
 
     private static func connected(_ path: String, patience: Int) throws(ControlFailure) -> Descriptor {
