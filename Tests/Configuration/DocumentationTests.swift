@@ -54,6 +54,15 @@ struct DocumentationTests {
         #expect(try manualKeys()[name] == key.defaultText)
     }
 
+    @Test("sipfork.toml(5) says which keys wait for the next start")
+    func waiting() throws {
+        let page = try text(of: "man/sipfork.toml.5")
+        let start = try #require(page.range(of: "These wait for a stop and start:\n.Bl -bullet -compact\n"))
+        let list = page[start.upperBound...].split(separator: "\n").prefix { $0 != ".El" }
+        let names = list.filter { $0.hasPrefix(".Ic ") }.map { String($0.dropFirst(4)) }
+        #expect(names == ConfigurationKey.all.filter(\.waitsForStart).map(\.name))
+    }
+
     @Test("sipfork.toml(5) has no other key")
     func noMore() throws {
         #expect(Set(try manualKeys().keys) == Set(ConfigurationKey.all.map(\.name)))

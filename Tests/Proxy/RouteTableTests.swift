@@ -191,11 +191,15 @@ import Testing
     }
 
     @Test func aHopIsOneNumber() throws {
-        let table = try Self.table([])
+        let memory = try Arena(name: "test", size: RouteRegion.bytes).memory
+        let table = RouteTable(RouteRegion(memory: memory, at: 0))
         for (route, hop) in [(0, 0), (0, 15), (1, 0), (63, 15)] {
             let number = table.number(route, hop)
             #expect(number != 0)
             #expect(table.place(number)! == (route, hop))
+            // A reload may have put another hop there.
+            let other = RouteTable(RouteRegion(memory: memory, at: 0, generation: 1))
+            #expect(other.place(number) == nil && other.place(other.number(route, hop))! == (route, hop))
         }
     }
 

@@ -38,12 +38,12 @@ import Testing
         let region = state.routes
         #expect(region.count == 0)
         let drafts = (0..<RouteRegion.maximumRoutes).map(Self.largest)
+        #expect(region.publish(drafts))
         // What workers write lies elsewhere.
         for route in 0..<drafts.count {
             for hop in 0..<RouteRegion.maximumHops { region.setDeadUntil(.max, route, hop) }
             _ = region.takeTurn(route)
         }
-        #expect(region.publish(drafts))
         let attached = SharedState(attaching: state.memory).routes
         try #require(attached.count == drafts.count)
         for (number, draft) in drafts.enumerated() {
@@ -68,6 +68,25 @@ import Testing
             }
             #expect(attached.takeTurn(number) == 1)
         }
+    }
+
+    /// A reload: who has attached keeps what it has, whoever attaches now gets the new one, all alive.
+    @Test func theNextConfigurationLiesBesideThePresentOne() throws {
+        let state = try TestArena().state
+        var snapshot = ConfigurationSnapshot()
+        for number in 1...4 {
+            let before = (state.configuration, state.routes)
+            snapshot.t1 = UInt32(number)
+            #expect(state.publish(snapshot, (0..<number).map(Self.largest)))
+            #expect(state.configuration.snapshot.t1 == number && state.routes.count == number)
+            #expect(state.routes.generation == number)
+            #expect(before.0.snapshot.t1 == (number == 1 ? 500 : number - 1) || number == 1)
+            #expect(before.1.count == number - 1)
+            #expect(state.routes.deadUntil(0, 0) == 0 && state.routes.takeTurn(0) == 0)
+            state.routes.setDeadUntil(.max, 0, 0)
+        }
+        #expect(!state.publish(snapshot, (0...RouteRegion.maximumRoutes).map(Self.largest)))
+        #expect(state.configuration.snapshot.t1 == 4 && state.routes.count == 4)
     }
 
     @Test func refusesMoreThanItHolds() throws {

@@ -85,7 +85,9 @@ extension ConfigurationSnapshot {
         var known: [SocketAddress] = []
         for index in 0..<Int(listenerCount) { known += [listeners[index], advertised[index]] }
         var earlier: [SocketAddress] = []
-        for index in 0..<Int(before.listenerCount) { earlier += [before.advertised[index], before.listeners[index]] }
+        for index in 0..<Int(before.listenerCount) {
+            earlier += [before.advertised[index], before.listeners[index]]
+        }
         for index in 0..<before.formerly.count { earlier.append(before.formerly[index]) }
         var count = 0
         for address in earlier where !address.isNone && !address.isWildcard && !known.contains(address) {

@@ -12,6 +12,7 @@ struct Sipforkctl: ParsableCommand {
         version: version,
         subcommands: [
             Status.self, Workers.self, Registrations.self, Register.self, Unregister.self, Transactions.self,
+            Reload.self,
         ])
 
     /// What every command takes.
@@ -22,11 +23,16 @@ struct Sipforkctl: ParsableCommand {
         @Flag(help: "Print JSON instead of text.")
         var json = false
 
-        /// Reads a view and prints it.
+        /// Reads a view of the shared memory and prints it.
         func show<V: View>(_ read: (SharedState) throws -> V) throws {
+            try show { try read(ControlClient.attach(socket)) }
+        }
+
+        /// Prints what `answer` gives, or why there is none.
+        func show<V: View>(_ answer: () throws -> V) throws {
             let view: V
             do {
-                view = try read(ControlClient.attach(socket))
+                view = try answer()
             } catch let failure as ControlFailure {
                 let line = Array("sipforkctl: \(failure.message)\n".utf8)
                 _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress!, $0.count) }

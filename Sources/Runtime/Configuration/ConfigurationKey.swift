@@ -38,7 +38,8 @@ package struct ConfigurationKey: Sendable {
     }
 
     init(
-        _ name: String, _ defaultText: String, _ rule: Rule, _ documentation: String, waitsForStart: Bool = false
+        _ name: String, _ defaultText: String, _ rule: Rule, _ documentation: String,
+        waitsForStart: Bool = false
     ) {
         self.name = name
         self.waitsForStart = waitsForStart

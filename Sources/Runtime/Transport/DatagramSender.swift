@@ -38,7 +38,8 @@ import SharedState
         for index in 0..<16 where sockets[index] >= 0 {
             var found: Int32 = 0
             var length = socklen_t(MemoryLayout<Int32>.size)
-            if unsafe getsockopt(sockets[index], SOL_SOCKET, SO_DOMAIN, &found, &length) == 0, found == family {
+            if unsafe getsockopt(sockets[index], SOL_SOCKET, SO_DOMAIN, &found, &length) == 0, found == family
+            {
                 return sockets[index]
             }
         }

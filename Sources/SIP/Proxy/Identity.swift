@@ -72,7 +72,9 @@ package struct Identity: BitwiseCopyable {
     }
 
     package func speaks(_ transport: SIPTransport) -> Bool {
-        for index in 0..<listenerCount where transports[index] == transport && isListening(index) { return true }
+        for index in 0..<listenerCount where transports[index] == transport && isListening(index) {
+            return true
+        }
         return false
     }
 

@@ -65,7 +65,8 @@ extension Connections {
         let peer = Connections.target(endpoint)
         // A reload may have removed the listener that was chosen.
         let chosen = listeners.first { $0.number == endpoint.listener && $0.address.family == peer.family }
-        guard let listener = chosen ?? listeners.first(where: { $0.address.family == peer.family }), peer.port != 0
+        guard let listener = chosen ?? listeners.first(where: { $0.address.family == peer.family }),
+            peer.port != 0
         else {
             code = EAFNOSUPPORT
             return nil
