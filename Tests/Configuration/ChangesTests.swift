@@ -85,7 +85,7 @@ struct ChangesTests {
         #expect(
             waiting == [
                 "server.mode", "server.workers", "server.max-transactions", "server.max-bindings",
-                "registrar.store", "tcp.max-connections",
+                "registrar.store",
             ])
         let changed = applied.changes(from: .defaults).map(\.changedName)
         #expect(!changed.contains { waiting.contains($0) })

@@ -5,6 +5,17 @@ import Testing
 struct RefusalTests {
     static let integerKeys = ConfigurationKey.all.filter { Int($0.defaultText) != nil }.map(\.name)
 
+    /// The running service reads such a file, too, when it is told to reload.
+    @Test("a file that is none of ours ends soon")
+    func manyFaults() {
+        let lines = (0..<5000).map { "key-of-something-else-\($0) = \($0)" }.joined(separator: "\n")
+        let found = refusals(lines)
+        #expect(found.count == 101)
+        #expect(found.count { $0.hasSuffix(": too many faults: the rest of the file is not looked at") } == 1)
+        let long = refusals("\(String(repeating: "a", count: 50_000)) = 1")
+        #expect(long.count == 1 && long[0].utf8.count < 200)
+    }
+
     @Test(
         "an unknown key gets the nearest known name",
         arguments: [

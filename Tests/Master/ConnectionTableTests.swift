@@ -152,6 +152,23 @@ private final class Table {
         }
     }
 
+    /// A reload: those that are there stay, whatever the limits are now.
+    @Test func otherLimits() throws {
+        let table = Table(limit: 4, hostLimit: 4)
+        var references: [ConnectionReference] = []
+        for port in 1...4 {
+            references.append(table.reference(try #require(table.add("192.0.2.1", port))))
+        }
+        table.table.setLimits(2, host: 2)
+        #expect(table.table.count == 4 && table.isFull("192.0.2.1") && table.add("192.0.2.2", 1) == nil)
+        table.table.setLimits(200, host: 100)
+        for port in 5...100 { #expect(table.add("192.0.2.1", port) != nil) }
+        #expect(table.isFull("192.0.2.1"))
+        for (index, reference) in references.enumerated() {
+            #expect(table.find(reference) == index && table.find("192.0.2.1", index + 1) == index)
+        }
+    }
+
     @Test func theListenersOwnIsPreferred() throws {
         let table = Table()
         let first = try #require(table.add("192.0.2.1", 5060, listener: 1))

@@ -31,6 +31,28 @@ import Testing
         #expect(Proxy.identity.mayRelay(SocketAddress(host: source, port: 4711)!) == expected)
     }
 
+    /// A reload has removed the first listener: its number is nobody's, its name is known to calls that have it.
+    @Test func aListenerThatIsGone() {
+        let gone = SocketAddress(host: "192.0.2.1", port: 5060)!
+        let identity = Proxy.identity { snapshot in
+            snapshot.formerly[0] = gone
+            snapshot.listeners[0] = SocketAddress()
+            snapshot.advertised[0] = SocketAddress()
+        }
+        let (host, peer) = (Array("192.0.2.1".utf8), SocketAddress(host: "198.51.100.7", port: 5060)!)
+        #expect(!identity.isListening(0) && identity.isListening(1) && identity.first == 1)
+        let found = [
+            identity.isOurs(host: host.span, port: 5060), identity.isListener(host: host.span, port: 0),
+            identity.wasListener(host: host.span, port: 0),
+            identity.wasListener(host: host.span, port: 5070),
+        ]
+        #expect(found == [false, false, true, false])
+        #expect(identity.listener(for: peer, .udp, preferred: 0) == 1)
+        #expect(identity.ownAddress(preferred: 0).port == 5070)
+        #expect(!identity.isOwn(Endpoint(.udp, gone, listener: 0)))
+        #expect(identity.speaks(.udp) && !identity.speaks(.tcp))
+    }
+
     /// Out by the listener it came in on, where that speaks the address's family.
     @Test func listeners() {
         let identity = Proxy.identity

@@ -8,7 +8,9 @@ import Syntax
 /// Who the proxy of these tests is: example.org and büro.example on 192.0.2.1:5060 and :5070,
 /// [2001:db8::1]:5060 behind a wildcard.
 enum Proxy {
-    static var identity: Identity {
+    static var identity: Identity { identity { _ in } }
+
+    static func identity(_ adjust: (inout ConfigurationSnapshot) -> Void) -> Identity {
         let bytes = ConfigurationView.bytes
         let memory = unsafe Memory(
             unsafe: UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64), size: bytes)
@@ -28,6 +30,7 @@ enum Proxy {
         snapshot.networks[1] = SocketAddress(host: "2001:db8:1::", port: 0)!
         snapshot.networkPrefixes[1] = 48
         snapshot.networkCount = 2
+        adjust(&snapshot)
         let view = ConfigurationView(memory: memory, at: 0)
         view.publish(snapshot)
         return Identity(view)

@@ -138,7 +138,7 @@ package struct ConfigurationKey: Sendable {
 
         .init(
             "tcp.max-connections", "16384", .integer(1...1_000_000, \.tcpMaxConnections),
-            "TCP connections open at once.", waitsForStart: true),
+            "TCP connections open at once."),
         .init(
             "tcp.max-connections-per-peer", "1024", .integer(1...1_000_000, \.tcpMaxConnectionsPerPeer),
             "TCP connections open at once from one address."),

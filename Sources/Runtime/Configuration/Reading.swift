@@ -1,5 +1,10 @@
 /// One pass over a document: fills a configuration, collects what is wrong.
 struct Reading {
+    /// A service that reads its file again does not stand still for one of another kind.
+    static let mostErrors = 100
+    /// Bytes of an unknown key that may be one of ours misspelt.
+    static let longestKey = 64
+
     let file: String
     var configuration = Configuration.defaults
     private(set) var errors: [Diagnostic] = []
@@ -24,6 +29,9 @@ struct Reading {
     mutating func read(_ entries: [Document.Entry], ofRoute: Bool) {
         var unknown: [String] = []
         for entry in entries {
+            if errors.count == Reading.mostErrors {
+                return fail("too many faults: the rest of the file is not looked at", entry.keyPlace)
+            }
             // What is inside an unknown table has been refused with it.
             if unknown.contains(where: { entry.path.hasPrefix($0 + ".") }) { continue }
             if !ofRoute && entry.path == ConfigurationKey.routeSection {
@@ -207,6 +215,9 @@ struct Reading {
 
 /// `unknown key "server.domain"; did you mean "server.domains"?`
 private func unknownKeyMessage(_ entry: Document.Entry) -> String {
+    if entry.path.utf8.count > Reading.longestKey {
+        return "unknown key \(quoted(String(entry.path.prefix(Reading.longestKey))))…"
+    }
     let leaf = String(entry.path.reversed().prefix { $0 != "." }.reversed())
     let holdsTables = entry.elements.first?.value == .table
     let isTable = (entry.value == .table || holdsTables) && !entry.path.contains(".")

@@ -6,14 +6,15 @@ import SharedState
 /// needed, so a table for many costs nothing while there are few.
 @safe struct ConnectionTable: ~Copyable {
     /// Connections there may be, and those of one host that it may have made.
-    let limit: Int
-    var hostLimit: Int
+    private(set) var limit: Int
+    private(set) var hostLimit: Int
     /// Those of one host, and of all, that may be connecting at a time.
     static let hostConnectingLimit = 64
-    let connectingLimit: Int
+    private(set) var connectingLimit: Int
     private var connecting = 0
     private let hash: KeyedHash
-    private let cells: UnsafeMutablePointer<Connection>
+    private var cells: UnsafeMutablePointer<Connection>
+    private var capacity: Int
     /// Places that were used at least once.
     private(set) var made = 0
     private var firstFree: Int32 = -1
@@ -57,11 +58,26 @@ import SharedState
         self.hostLimit = hostLimit
         connectingLimit = max(limit / 4, 1)
         self.hash = hash
+        capacity = limit
         unsafe cells = UnsafeMutablePointer<Connection>.allocate(capacity: limit)
         var size = 64
         while size < limit { size *= 2 }
         buckets = Array(repeating: -1, count: size)
         due = []
+    }
+
+    /// Sets other limits. Where there are more connections than one allows now, they stay, and no others come.
+    mutating func setLimits(_ limit: Int, host: Int) {
+        if limit > capacity {
+            let larger = UnsafeMutablePointer<Connection>.allocate(capacity: limit)
+            unsafe larger.moveInitialize(from: cells, count: made)
+            unsafe cells.deallocate()
+            unsafe cells = larger
+            capacity = limit
+        }
+        self.limit = limit
+        hostLimit = host
+        connectingLimit = max(limit / 4, 1)
     }
 
     deinit {
@@ -91,7 +107,7 @@ import SharedState
     mutating func add(
         _ descriptor: Int32, _ peer: SocketAddress, listener: UInt16, isAccepted: Bool = true
     ) -> Int? {
-        if count == limit { return nil }
+        if count >= limit { return nil }
         let index: Int
         if firstFree >= 0 {
             index = Int(firstFree)

@@ -71,7 +71,7 @@ extension Connections {
             code = EAFNOSUPPORT
             return nil
         }
-        if table.count == table.limit {
+        if table.count >= table.limit {
             refuseFull(peer)
             code = EMFILE
             return nil

@@ -162,11 +162,9 @@ extension ConnectionLimits {
 
     /// Takes over other limits and listeners. Connections stay, those of a listener that is gone as well.
     mutating func reconfigure(_ new: ConnectionLimits, _ wanted: [Listening], _ now: UInt64) {
-        var new = new
-        // As large as the table was made.
-        new.connections = limits.connections
         limits = new
-        table.hostLimit = limits.perPeer
+        table.setLimits(limits.connections, host: limits.perPeer)
+        isFullTold = false
         for listener in listeners
         where listener.pausedUntil == 0 && !wanted.contains(where: { $0.socket == listener.socket }) {
             poller.remove(listener.socket)
@@ -212,7 +210,7 @@ extension ConnectionLimits {
             if table.tellsHostFull(peer) { logLimit(peer, "max-connections-per-peer", limits.perPeer) }
             return
         }
-        if table.count == table.limit {
+        if table.count >= table.limit {
             refuseFull(peer)
             return
         }

@@ -34,6 +34,8 @@ struct Reload {
     /// does not serve is left to itself.
     static let patience: UInt64 = 2000
     static let longPatience: UInt64 = 10_000
+    /// Faults of a file that are told: as many as an answer has room for.
+    static let mostDiagnostics = 32
 }
 
 extension MasterProcess {
@@ -68,10 +70,12 @@ extension MasterProcess {
                 remarks.append("warning: \(warning)")
             }
         } catch {
-            for diagnostic in error.diagnostics {
-                log.note(.configurationRefused, .error, "\(diagnostic); nothing has changed")
-            }
-            return "400 The configuration is refused, nothing has changed:\n\(error)"
+            var lines = error.diagnostics.prefix(Reload.mostDiagnostics).map(\.description)
+            let more = error.diagnostics.count - lines.count
+            if more > 0 { lines.append("and \(more) more") }
+            for line in lines { log.note(.configurationRefused, .error, "\(line); nothing has changed") }
+            return "400 The configuration is refused, nothing has changed:\n"
+                + lines.joined(separator: "\n")
         }
         let keys = wanted.changes(from: configuration)
         for key in keys where key.waitsForStart {
@@ -155,7 +159,7 @@ extension MasterProcess {
         connections.log.level = log.level
         reception.reconfigure(sockets: datagramSockets)
         changeListeners(done.change)
-        connections.reconfigure(ConnectionLimits(snapshot), listeners.streams, now)
+        connections.reconfigure(ConnectionLimits(snapshot).granted(&log), listeners.streams, now)
         done.change.complete()
         let line = "reloaded: \(done.changed.joined(separator: ", "))"
         log.note(.configurationReloaded, .notice, line)
