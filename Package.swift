@@ -14,9 +14,12 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 /// With the flag above several modules carry the same specialisation of a generic function of the standard library as a
-/// strong symbol; they are alike, and the linker is to keep the first.
+/// strong symbol; they are alike, and the linker is to keep the first. All symbols are bound at the start, so that the
+/// tables of their addresses are read-only from then on.
 let linkerSettings: [LinkerSetting] = [
-    .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(configuration: .release))
+    .unsafeFlags(
+        ["-Xlinker", "-z", "-Xlinker", "muldefs", "-Xlinker", "-z", "-Xlinker", "now"],
+        .when(configuration: .release))
 ]
 
 func module(_ folder: String, _ name: String, _ dependencies: [String]) -> Target {
