@@ -22,7 +22,7 @@ import time
 
 SUITE = "bookworm"
 # What a plain Debian with systemd has, and what the package depends on: nothing is downloaded in the container.
-PACKAGES = "systemd,systemd-sysv,dbus,procps,libc-ares2,libsqlite3-0,libstdc++6"
+PACKAGES = "systemd,systemd-sysv,dbus,procps,man-db,libc-ares2,libsqlite3-0,libstdc++6"
 CLONE_NEWNET = 0x40000000
 
 

@@ -1,7 +1,10 @@
 """The installed service, seen as an operator sees it: systemctl, journalctl, sipforkctl."""
 
+import contextlib
 import json
+import os
 import re
+import shutil
 
 from sipp import Sipp
 from testing import true
@@ -11,6 +14,25 @@ from waiting import eventually
 ADDRESS = ("127.0.0.1", 5060)
 CONFIGURATION = "/etc/sipfork/sipfork.toml"
 UNIT = "sipfork.service"
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+
+class Catalogue:
+    """packaging/sipfork.catalog: the subject of each identifier, and its lines."""
+
+    def __init__(self):
+        with open(os.path.join(ROOT, "packaging", "sipfork.catalog")) as file:
+            pieces = re.split(r"^-- ([0-9a-f]{32})\n", file.read(), flags=re.M)
+        self.texts = dict(zip(pieces[1::2], pieces[2::2]))
+        self.subjects = {
+            identifier: re.match(r"Subject: (.+)", text).group(1) for identifier, text in self.texts.items()}
+
+    def identifiers(self):
+        return list(self.texts)
+
+
+CATALOGUE = Catalogue()
 
 
 class Service:
@@ -79,6 +101,11 @@ class Service:
 
     # journal
 
+    def explained(self, *matches):
+        """The service's entries with these fields, as `journalctl -x` shows them: with the catalogue's text."""
+        self.run("journalctl", "--sync", check=False)
+        return self.run("journalctl", "-u", "sipfork", "-x", "--no-pager", *matches).stdout
+
     def journal(self, *matches):
         """The service's entries with these fields, as `journalctl -u sipfork FIELD=VALUE` finds them."""
         # Without this, what was just written may not be there yet.
@@ -110,6 +137,21 @@ class Service:
             lines[places[0]] = line
         self.container.write(CONFIGURATION, "\n".join(lines))
 
+    @contextlib.contextmanager
+    def drop_in(self, text):
+        """The unit with a drop-in, restarted with it, and again without it."""
+        directory = f"/etc/systemd/system/{UNIT}.d"
+        os.makedirs(self.container.root + directory)
+        self.container.write(f"{directory}/test.conf", text)
+        try:
+            self.run("systemctl", "daemon-reload")
+            self.run("systemctl", "restart", UNIT)
+            yield
+        finally:
+            shutil.rmtree(self.container.root + directory)
+            self.run("systemctl", "daemon-reload")
+            self.run("systemctl", "restart", UNIT, check=False)
+
     # peers
 
     def phone(self, name, address):
@@ -119,10 +161,26 @@ class Service:
         return UA(name, address, ADDRESS, port=5062, domain="localhost")
 
     def sipp_calls(self, count, rate):
-        """Calls of sipp to a registered callee; gives what the caller counted."""
-        with UA("callee", "127.0.0.20", ADDRESS) as phone:
-            phone.register(contact="<sip:callee@127.0.0.20:5070>")
-        with Sipp("callee", "127.0.0.20", ADDRESS):
+        """A registration and calls, all by sipp; gives what the caller counted."""
+        with Sipp(os.path.join(HERE, "register"), "127.0.0.20", ADDRESS, "-s", "callee", "-m", "1") as registering:
+            true(registering.wait(20) == 0, f"sipp registers\n{registering.story()}")
+        with Sipp("callee", "127.0.0.20", ADDRESS, listens=True):
             with Sipp("caller", "127.0.0.21", ADDRESS, "-s", "callee", "-m", str(count), "-r", str(rate)) as caller:
                 caller.wait(60)
                 return caller.counters()
+
+
+def files(service):
+    """All files of the root, but what a running machine and dpkg write for themselves."""
+    found = set()
+    for top, directories, names in os.walk(service.container.root):
+        path = top[len(service.container.root):]
+        if path in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/cache", "/var/lib/systemd",
+                    "/var/lib/apt"):
+            directories.clear()
+            continue
+        found.update(f"{path}/{name}" for name in names + directories)
+    kept = re.compile(
+        r"/root/sipfork(-new)?\.deb|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/\.pwd\.lock"
+        r"|/var/lib/dpkg/.*-(old|new)")
+    return {path for path in found if not kept.fullmatch(path)}
