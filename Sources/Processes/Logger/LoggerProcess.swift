@@ -48,8 +48,9 @@ struct LoggerProcess: ~Copyable {
 
     /// Until SIGTERM; what was in the rings by then is written.
     mutating func run() {
-        drain()
+        // Before the first entry: a journal that stands still must not keep the service from starting.
         state.processes.setReady(true, .logger)
+        drain()
         while true {
             state.processes.beat(Clock.milliseconds(), .logger)
             var isTold = false

@@ -6,12 +6,14 @@ extension Configuration {
     private static let maximumSize = 1 << 20
 
     /// Reads and parses a file.
+    ///
+    /// - Parameter again: a running service does it, which must not wait: no pipes or devices.
     package static func load(
-        path: String
+        path: String, again: Bool = false
     ) throws(ConfigurationError) -> (Configuration, warnings: [Diagnostic]) {
         let bytes: [UInt8]
         do {
-            bytes = try contents(path)
+            bytes = try contents(path, again)
         } catch {
             throw ConfigurationError(diagnostics: [
                 Diagnostic(file: path, line: 0, column: 0, message: SystemError.text(error.code))
@@ -21,8 +23,13 @@ extension Configuration {
         return try parse(text: String(decoding: bytes, as: UTF8.self), file: path)
     }
 
-    private static func contents(_ path: String) throws(SystemError) -> [UInt8] {
-        let descriptor = Descriptor(owning: try check("open") { unsafe open(path, O_RDONLY | O_CLOEXEC) })
+    private static func contents(_ path: String, _ again: Bool) throws(SystemError) -> [UInt8] {
+        let flags = O_RDONLY | O_CLOEXEC | (again ? O_NONBLOCK : 0)
+        let descriptor = Descriptor(owning: try check("open") { unsafe open(path, flags) })
+        var status = stat()
+        if again, unsafe fstat(descriptor.number, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw SystemError("read", code: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
+        }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16384)
         while true {

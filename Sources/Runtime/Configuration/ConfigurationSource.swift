@@ -13,10 +13,14 @@ package struct ConfigurationSource: Sendable {
     }
 
     /// The configuration as it is there now.
-    package func load() throws(ConfigurationError) -> (Configuration, warnings: [Diagnostic]) {
+    ///
+    /// - Parameter again: for a reload.
+    package func load(
+        again: Bool = false
+    ) throws(ConfigurationError) -> (Configuration, warnings: [Diagnostic]) {
         var configuration = Configuration.defaults
         var warnings: [Diagnostic] = []
-        if let path { (configuration, warnings) = try Configuration.load(path: path) }
+        if let path { (configuration, warnings) = try Configuration.load(path: path, again: again) }
         try configuration.override(domains: domains, listen: listen)
         return (configuration, warnings)
     }

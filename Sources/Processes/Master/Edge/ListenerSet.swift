@@ -23,7 +23,7 @@ struct ListenerSet {
 
     /// Opens all.
     init(_ wanted: [Listener]) throws(SystemError) {
-        for listener in wanted { try add(ListeningSocket(listener), listener) }
+        for listener in wanted { add(try ListeningSocket(listener), listener) }
     }
 
     subscript(number: Int) -> Entry? { entries[number] }
@@ -48,68 +48,66 @@ struct ListenerSet {
 
     private func number(of listener: Listener) -> Int? { entries.firstIndex { $0?.listener == listener } }
 
-    private mutating func add(_ socket: consuming ListeningSocket, _ listener: Listener) throws(SystemError) {
-        for step in 0..<ListenerSet.limit {
-            let number = (next + step) % ListenerSet.limit
-            if entries[number] != nil { continue }
-            entries[number] = Entry(listener: listener, socket: socket.takeDescriptor())
-            next = (number + 1) % ListenerSet.limit
-            return
+    /// - Parameter taken: numbers that are not free yet, if others are.
+    private mutating func add(
+        _ socket: consuming ListeningSocket, _ listener: Listener, besides taken: [Int] = []
+    ) {
+        let free = (0..<ListenerSet.limit).map { (next + $0) % ListenerSet.limit }.filter {
+            entries[$0] == nil
         }
-        throw SystemError(
-            "listen \(listener.text): more than \(ListenerSet.limit) listeners, old and new", code: E2BIG)
+        let number = free.first { !taken.contains($0) } ?? free[0]
+        entries[number] = Entry(listener: listener, socket: socket.takeDescriptor())
+        next = (number + 1) % ListenerSet.limit
     }
 
     // MARK: reload
 
     /// What a reload does to the listeners.
     struct Change {
-        /// The old ones and the new: for as long as both are there.
-        fileprivate(set) var both: ListenerSet
+        /// The listeners of the new configuration.
+        fileprivate(set) var result: ListenerSet
         fileprivate(set) var added: [Int] = []
-        fileprivate(set) var removed: [Int] = []
-
-        /// Once the new configuration is everybody's.
-        var result: ListenerSet {
-            var set = both
-            for number in removed { set.entries[number] = nil }
-            return set
-        }
+        fileprivate(set) var removed: [(number: Int, entry: Entry)] = []
 
         /// Closes what was opened: it is not to be.
         func undo() {
-            for number in added { close(both.entries[number]!.socket) }
+            for number in added { close(result.entries[number]!.socket) }
+            for (_, entry) in removed { ListeningSocket.sharePort(entry.socket, false) }
         }
 
         /// Closes what is no longer wanted.
         func complete() {
-            for number in removed { close(both.entries[number]!.socket) }
-            for number in added { ListeningSocket.sharePort(both.entries[number]!.socket, false) }
+            for (_, entry) in removed { close(entry.socket) }
+            for number in added { ListeningSocket.sharePort(result.entries[number]!.socket, false) }
         }
     }
 
     /// Opens what is new; where that fails, nothing has changed.
     func changed(to wanted: [Listener]) throws(SystemError) -> Change {
-        var change = Change(both: self)
-        change.removed = numbers.filter { number in !wanted.contains(entries[number]!.listener) }
+        var change = Change(result: self)
+        for number in numbers where !wanted.contains(entries[number]!.listener) {
+            change.removed.append((number, entries[number]!))
+            change.result.entries[number] = nil
+        }
         for listener in wanted where number(of: listener) == nil {
-            do {
-                try change.both.add(socket(for: listener, besides: change.removed), listener)
+            do throws(SystemError) {
+                let socket = try ListenerSet.socket(for: listener, besides: change.removed.map(\.entry))
+                change.result.add(socket, listener, besides: change.removed.map(\.number))
             } catch {
                 change.undo()
                 throw error
             }
-            change.added.append(change.both.number(of: listener)!)
+            change.added.append(change.result.number(of: listener)!)
         }
         return change
     }
 
     /// A wildcard and an address that it includes cannot both be bound: where one takes the other's place, they share
     /// the port as long as both are there.
-    private func socket(
-        for listener: Listener, besides removed: [Int]
+    private static func socket(
+        for listener: Listener, besides removed: [Entry]
     ) throws(SystemError) -> ListeningSocket {
-        let former = removed.map { entries[$0]! }.filter {
+        let former = removed.filter {
             $0.listener.serves(listener) && $0.listener.address.port == listener.address.port
         }
         for entry in former { ListeningSocket.sharePort(entry.socket, true) }

@@ -63,7 +63,7 @@ extension MasterProcess {
         let wanted: Configuration
         var remarks: [String] = []
         do {
-            let (loaded, warnings) = try options.source.load()
+            let (loaded, warnings) = try options.source.load(again: true)
             wanted = loaded
             for warning in warnings {
                 log.note(.configurationWarning, .warning, warning.description)
@@ -167,8 +167,7 @@ extension MasterProcess {
     }
 
     private mutating func changeListeners(_ change: ListenerSet.Change) {
-        for number in change.removed {
-            guard let entry = listeners[number], entry.listener.transport == .udp else { continue }
+        for (number, entry) in change.removed where entry.listener.transport == .udp {
             // What has come by then is served.
             for _ in 0..<64
             where reception.receive(
