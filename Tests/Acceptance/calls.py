@@ -15,7 +15,8 @@ def arena(proxy):
 
 def run_calls(proxy, count, rate, timeout, caller="u1", callee="u1", hosts=None, remote=None):
     """Plays `count` calls through the proxy and checks that all succeeded. `caller` and `callee` are sipp's transports,
-    `hosts` their addresses; `remote` is where the caller finds the proxy, if not at its first address.
+    `hosts` their addresses; `remote` is where the caller finds the proxy, if not at its first address. Gives what both
+    have counted.
     """
     hosts = hosts or (proxy.prefix + "2", proxy.prefix + "3")
     contact = f"<sip:callee@{f'[{hosts[1]}]' if ':' in hosts[1] else hosts[1]}:{PORT}"
@@ -39,6 +40,7 @@ def run_calls(proxy, count, rate, timeout, caller="u1", callee="u1", hosts=None,
             equal(code, 0, "sipp's exit status")
             equal(answered["SuccessfulCall"], count, "calls that the callee saw through")
             equal(answered["IncomingCall"], count, "INVITEs that reached the callee as new calls")
+            return {"caller": counters, "callee": answered}
 
 
 @test("2,000 record-routed calls at 200/s: none failed, no 200 before its 180, nothing leaks", limit=120)

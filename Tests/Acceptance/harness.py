@@ -114,18 +114,37 @@ class Sipfork:
         self.runtime_directory = os.path.join(self.directory, "run")
         self.socket_path = os.path.join(self.runtime_directory, "control.sock")
         self.log_path = os.path.join(self.directory, "stderr")
+        self.configuration_path = os.path.join(self.directory, "sipfork.toml")
         self.settings = {"server": {"domains": [DOMAIN], "listen": [f"udp:{self.prefix}1:5060"], "workers": 2}}
-        for section, keys in (settings or {}).items():
-            if isinstance(keys, list):
-                self.settings[section] = keys
-            else:
-                self.settings.setdefault(section, {}).update(keys)
+        self.merge(settings or {})
         self.arguments = arguments
         self.process = None
         self.notices = []  # the lines that the daemon sent to its notify socket
         self.ready = threading.Event()
         self.checks_stop = True
         self.names_directories = True
+
+    # The configuration
+
+    def merge(self, settings):
+        """Merges into the settings, section by section; None takes a key out."""
+        for section, keys in settings.items():
+            if isinstance(keys, list):
+                self.settings[section] = keys
+                continue
+            merged = {**self.settings.get(section, {}), **keys}
+            self.settings[section] = {key: value for key, value in merged.items() if value is not None}
+
+    def change(self, **settings):
+        """Writes the configuration file with these changes, which nobody is told of yet."""
+        self.merge(settings)
+        with open(self.configuration_path, "w") as file:
+            file.write(toml(self.settings))
+
+    def reload(self, **settings):
+        """Changes the configuration file and has it read; the lines that `sipforkctl reload` prints."""
+        self.change(**settings)
+        return self.control("reload").stdout.splitlines()
 
     # Start and stop
 
@@ -134,10 +153,8 @@ class Sipfork:
         # State and runtime directory are for the daemon to make.
         arguments = self.arguments
         if arguments is None:
-            path = os.path.join(self.directory, "sipfork.toml")
-            with open(path, "w") as file:
-                file.write(toml(self.settings))
-            arguments = ["-c", path]
+            self.change()
+            arguments = ["-c", self.configuration_path]
         notify_path = os.path.join(self.directory, "notify")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(notify_path)
