@@ -24,6 +24,8 @@ package struct DeadPeers: BitwiseCopyable {
     }
 
     /// Draws the hash key; by the master that made the arena, on zero bytes.
+    /// Under another key, nothing that was remembered is found again: a reload forgets it so. Who reads at that moment
+    /// finds nothing.
     package func initialize() throws(SystemError) {
         let target = unsafe memory.address(base, count: 16)
         guard unsafe getentropy(target, 16) == 0 else { throw .last("getentropy") }

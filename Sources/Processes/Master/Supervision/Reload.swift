@@ -114,6 +114,7 @@ extension MasterProcess {
             change.undo()
             throw error
         }
+        try? state.deadPeers.initialize()
         datagramSockets = change.result.datagramSockets
         reload = Reload(
             peer: peer, configuration: new, change: change, changed: changed, remarks: remarks,
