@@ -117,6 +117,7 @@ extension ConnectionLimits {
         self.poller = poller
         table = ConnectionTable(limit: limits.connections, hostLimit: limits.perPeer, hash: keys.tables)
         unsafe scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: Connections.readBytes)
+        state.counters.set(.connectionsLimit, limits.connections)
     }
 
     deinit { unsafe scratch.deallocate() }
