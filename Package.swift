@@ -37,7 +37,7 @@ func tests(_ name: String, _ dependencies: [String]) -> Target {
 
 let package = Package(
     name: "sipfork",
-    dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")],
+    dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")],
     targets: [
         // C: headers and shims only.
         .target(name: "CPlatform", path: "Sources/C/CPlatform"),
@@ -101,7 +101,8 @@ let package = Package(
         .executableTarget(
             name: "sipforkctl",
             dependencies: [
-                "CPlatform", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
+                "CPlatform", "Configuration", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState",
+                "Syntax",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
@@ -128,7 +129,12 @@ let package = Package(
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
         tests("Resolver", ["CPlatform", "Platform", "SharedMemory", "SharedState"]),
         tests("Logger", ["Mailbox", "Platform", "SharedMemory", "SharedState"]),
-        tests("sipforkctl", ["Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax"]),
+        tests(
+            "sipforkctl",
+            [
+                "Configuration", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
+                "Transaction",
+            ]),
     ],
     cxxLanguageStandard: .cxx17
 )

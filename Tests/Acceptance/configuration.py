@@ -1,5 +1,6 @@
 """The command line and the configuration file: what is accepted, what is refused and in which words."""
 
+import json
 import os
 import re
 import shutil
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import DAEMON, ROOT, Sipfork, network
+from harness import CONTROL, DAEMON, ROOT, Sipfork, network
 from testing import contains, equal, test, true
 from ua import UA
 
@@ -272,3 +273,47 @@ def second_service():
         equal(status, 1, f"exit status ({output})")
         contains(output, "another sipforkd serves", "what it says")
         equal(proxy.status()["pid"], proxy.process.pid, "who answers on the socket")
+
+
+@test("sipforkctl check judges as sipforkd -t does: the same words on stderr, the same status")
+def checked_by_the_tool():
+    with tempfile.TemporaryDirectory(prefix="sipfork-") as directory:
+        path = os.path.join(directory, "sipfork.toml")
+
+        def run(*command):
+            return subprocess.run(command, capture_output=True, text=True, timeout=10, cwd=directory)
+
+        for text, status in (
+                (GOOD, 0), ("", 0), ("[timers]\nc = 1000\n", 0), ("[server]\nworker = 2\n", EX_CONFIG),
+                ("[server]\nworkers = \"many\"\nmode = 3\nlisten = [\"udp:nowhere\"]\n", EX_CONFIG),
+                ("[server\n", EX_CONFIG), ("\xff\x1b[2J = 1", EX_CONFIG), (None, EX_CONFIG)):
+            if text is None:
+                os.unlink(path)
+            else:
+                with open(path, "w") as file:
+                    file.write(text)
+            judged, tool = run(DAEMON, "-t", "-c", path), run(CONTROL, "check", path)
+            equal(judged.returncode, status, f"sipforkd -t of {text!r}")
+            equal(tool.returncode, status, f"sipforkctl check of {text!r}")
+            equal(tool.stderr, judged.stdout + judged.stderr, f"what they say of {text!r}")
+            equal(tool.stdout, f"{path} is good\n" if status == 0 else "", f"stdout of {text!r}")
+            found = run(CONTROL, "--json", "check", path)
+            equal((found.returncode, found.stderr), (status, ""), f"--json of {text!r}")
+            diagnostics = json.loads(found.stdout)
+            for each in diagnostics:
+                equal(each["severity"], "error" if status else "warning", "severity")
+            lines = [
+                f"{each['file']}:{each['line']}:{each['column']}: {each['message']}" if each["line"]
+                else f"{each['file']}: {each['message']}" for each in diagnostics]
+            equal(lines, tool.stderr.splitlines(), f"diagnostics of {text!r}")
+        for arguments in (("a", "b"), ("--socket", "x", "a")):
+            equal(run(CONTROL, "check", *arguments).returncode, EX_USAGE, f"check {arguments}")
+
+
+@test("--version: of both programs the same, and that of the package")
+def version():
+    with open(os.path.join(ROOT, "packaging/debian/changelog")) as file:
+        wanted = re.match(r"sipfork \(([^)]+)\)", file.readline())[1]
+    for program in (DAEMON, CONTROL):
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)
+        equal((done.returncode, done.stdout, done.stderr), (0, f"{wanted}\n", ""), f"{program} --version")

@@ -105,3 +105,63 @@ struct Pipe: ~Copyable {
         _ = fcntl(ends[1], 1031 /* F_SETPIPE_SZ */, 1 << 20)
     }
 }
+
+/// What `status` shows of the last errors.
+struct RemarkTests {
+    private func drained(_ fill: (inout LogWriter, SharedState) -> Void) throws -> [Remark] {
+        let state = try LoggerProcessTests.state()
+        let mailbox = try Mailbox()
+        let ends = try Pipe()
+        var logger = try LoggerProcess(
+            state: state, mailbox: mailbox.reading.number, output: .lines(ends.writing.number))
+        var worker = LogWriter(state: state, process: .worker(1), level: 7)
+        fill(&worker, state)
+        logger.drain()
+        withExtendedLifetime(ends) {}
+        withExtendedLifetime(mailbox) {}
+        return state.remarks.numbers.compactMap { state.remarks.element($0) }
+    }
+
+    @Test func keepsWarningsAndWorse() throws {
+        let before = Clock.epochSeconds()
+        let remarks = try drained { worker, _ in
+            worker.note(.note, .notice, "a notice")
+            worker.note(.hopFailed, .warning, "a warning")
+            worker.note(.callFailed, .info, "a call")
+            worker.note(.storageFailed, .error, "an error")
+        }
+        #expect(remarks.map(\.text) == ["a warning", "an error"])
+        #expect(remarks.map(\.eventName) == ["hop-failed", "storage-failed"])
+        #expect(remarks.allSatisfy { $0.process == .worker(1) && $0.time >= before && $0.time < before + 60 })
+    }
+
+    @Test func keepsTheLastEight() throws {
+        let remarks = try drained { worker, _ in
+            for number in 0..<30 { worker.note(.note, .warning, "warning \(number)") }
+        }
+        #expect(remarks.map(\.text) == (22..<30).map { "warning \($0)" })
+    }
+
+    @Test func masksAndCutsAsLinesAre() throws {
+        let remarks = try drained { worker, _ in
+            worker.note(.note, .warning, "a\u{1B}[2J\u{9B}é")
+            // The 240th byte is the first half of a letter.
+            worker.note(.note, .warning, String(repeating: "x", count: 239) + "éé")
+            worker.note(.note, .warning, String(repeating: "é", count: 200))
+            worker.note(.connectionFailed, .warning, "")
+        }
+        #expect(remarks[0].text == "a?[2J??é")
+        #expect(remarks[1].text == String(repeating: "x", count: 239))
+        #expect(remarks[2].text == String(repeating: "é", count: 120))
+        #expect(remarks[3].text == "connection-failed")
+    }
+
+    @Test func tellsOfDrops() throws {
+        let remarks = try drained { _, state in
+            let entry = [UInt8](repeating: 0, count: LogRing.maximumEntry + 1)
+            for _ in 0..<2 { _ = state.log(.locator).append(entry.span) }
+        }
+        #expect(remarks.map(\.text) == ["2 log entries of locator dropped: the journal takes too long"])
+        #expect(remarks.map(\.eventName) == ["log-dropped"] && remarks[0].process == .locator)
+    }
+}

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Platform
 import SharedState
 import Testing
 
@@ -36,6 +37,27 @@ struct ManualTests {
         #expect(names(in: page, section: ".Ss Counters") == Counter.allCases.map(\.name))
     }
 
+    @Test("sipforkctl(8) explains counters and metrics in the words of metrics")
+    func help() throws {
+        let page = try lines("man/sipforkctl.8")
+        let counters = items(in: page, section: ".Ss Counters")
+        #expect(counters == Counter.allCases.map { [$0.name, $0.help] })
+        let others = MetricsView(StatusView()).families.filter { family in
+            !Counter.allCases.contains { family.name == "sipfork_\($0.name)" }
+        }
+        #expect(items(in: page, section: ".Ss Metrics") == others.map { [$0.name, $0.help] })
+    }
+
+    @Test("sipforkctl(8) shows the screen of status as it is")
+    func screen() throws {
+        StatusViewTests.setUTC()
+        let page = try String(
+            contentsOf: repository.appending(path: "man/sipforkctl.8"), encoding: .utf8)
+        let screen = StatusViewTests.example.text.replacingOccurrences(
+            of: "sipfork \(Version.text),", with: "sipfork 0.1.0,")
+        #expect(page.contains(".Bd -literal\n# sipforkctl status\n\(screen).Ed\n"), "\(screen)")
+    }
+
     @Test("sipforkd(8) lists the values of SIPFORK_EVENT")
     func events() throws {
         let page = try lines("man/sipforkd.8")
@@ -66,7 +88,8 @@ struct ManualTests {
 
     /// One of each, with everything that a view can hold.
     private static let views: [JSON] = [
-        StatusView(workers: [StatusView.Process(name: "worker 0", pid: 1, restarts: 0, isReady: true)]).json,
+        StatusViewTests.status.json,
+        CheckView(file: "/nonexistent").json,
         WorkersView(workers: [
             .init(
                 index: 0, pid: 1, restarts: 0, isReady: true, transactions: 0, records: 0, stored: 0,
@@ -113,6 +136,21 @@ struct ManualTests {
     private func lines(_ path: String) throws -> [Substring] {
         try String(contentsOf: repository.appending(path: path), encoding: .utf8).split(
             separator: "\n")
+    }
+
+    /// Name and text of each `.It Li` in a section; macros within the text are words of it.
+    private func items(in page: [Substring], section: String) -> [[String]] {
+        var items: [[String]] = []
+        for line in page.drop(while: { $0 != section }).dropFirst().prefix(while: { $0 != ".El" }) {
+            if line.hasPrefix(".It Li ") {
+                items.append([String(line.dropFirst(7)), ""])
+            } else if !items.isEmpty {
+                let words = line.hasPrefix(".Ic ") ? line.dropFirst(4) : line
+                let text = words.replacingOccurrences(of: " ,", with: ",")
+                items[items.count - 1][1] += (items.last![1].isEmpty ? "" : " ") + text
+            }
+        }
+        return items
     }
 
     /// The names of `.It Li name , name` in a section.

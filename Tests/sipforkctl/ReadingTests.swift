@@ -4,6 +4,7 @@ import Proxy
 import SharedMemory
 import SharedState
 import Testing
+import Transaction
 
 @testable import sipforkctl
 
@@ -54,6 +55,68 @@ struct ReadingTests {
                 && view.bindings == 0)
         #expect(view.counters.first { $0.name == "calls_failed" }?.value == 7)
         #expect(view.counters.count == Counter.allCases.count)
+        #expect(view.rates == nil && view.lastErrors.isEmpty && view.workers[2].load == nil)
+        #expect(view.workers.map(\.transactions) == [0, 0, 4] && view.locator.transactions == nil)
+    }
+
+    @Test func readsLimitsRatesAndErrors() throws {
+        let state = try ReadingTests.arena()
+        var snapshot = ConfigurationSnapshot()
+        snapshot.transactionsPerWorker = 100
+        state.configuration.publish(snapshot)
+        state.counters.set(.connectionsLimit, 77)
+        let now = Clock.milliseconds()
+        for second in 0..<2 {
+            var sample = LoadSample()
+            sample.time = now - 1000 + UInt64(second) * 1000
+            sample.callsStarted = UInt64(second) * 5
+            sample.processorTime[ProcessID.worker(2).index] = UInt64(1 + second) * 250_000_000
+            state.load.append(sample)
+        }
+        for text in ["first", "second"] {
+            var remark = Remark()
+            remark.time = 1_795_378_500
+            remark.process = .worker(1)
+            remark.event = LogEvent.limitReached.rawValue
+            remark.setText(Array(text.utf8).span)
+            state.remarks.append(remark)
+        }
+        for _ in 0..<3 { _ = state.shard(0).ring(to: .master).append(Mail(.forkStart)) }
+        _ = state.resolverRing(to: .worker(2)).append(Mail(.forkStart))
+        let view = StatusView(reading: state)
+        #expect(
+            view.limits
+                == .init(
+                    transactions: 300, bindings: 100, connections: 77, slots: state.slots.count))
+        #expect(view.rates == .init(started: 5000))
+        #expect(view.workers[2].load == 250 && view.workers[2].processorTime == 500)
+        #expect(view.master.mailWaiting == 3 && view.workers[2].mailWaiting == 1)
+        #expect(view.lastErrors.map(\.message) == ["second", "first"])
+        #expect(
+            view.lastErrors[0]
+                == .init(
+                    time: 1_795_378_500, process: "worker 1", event: "limit-reached", message: "second"))
+    }
+
+    /// INVITEs that have no final answer; nothing else that lies in the table.
+    @Test func countsCallsInSetup() throws {
+        let state = try ReadingTests.arena()
+        let (server, cell) = try ReadingTests.call(in: state)
+        let offset = state.shard(1).table.offset(cell)
+        // As it was made: its machine has not begun.
+        #expect(StatusView(reading: state).calls == 0)
+        var record = server
+        let values = TimerValues()
+        _ = record.invite.start(now: 0, values: values, reliable: false)
+        state.memory.store(record, at: offset)
+        #expect(StatusView(reading: state).calls == 1)
+        record.method = 2
+        state.memory.store(record, at: offset)
+        #expect(StatusView(reading: state).calls == 0)
+        record.method = 1
+        _ = record.invite.respond(status: 486, now: 0, values: values, reliable: false)
+        state.memory.store(record, at: offset)
+        #expect(StatusView(reading: state).calls == 0)
     }
 
     @Test func readsWorkers() throws {

@@ -4,66 +4,6 @@ import Testing
 
 /// Both forms of each view, from plain values.
 struct ViewTests {
-    static var status: StatusView {
-        var view = StatusView()
-        view.pid = 4711
-        view.uptime = 273_906
-        view.listeners = ["udp:127.0.0.1:5060", "udp:[::1]:5060"]
-        view.workers = [
-            .init(name: "worker 0", pid: 4713, restarts: 0, isReady: true),
-            .init(name: "worker 1", pid: 0, restarts: 12, isReady: false),
-        ]
-        view.locator = .init(name: "locator", pid: 4712, restarts: 1, isReady: true)
-        view.resolver = .init(name: "resolver", pid: 4715, restarts: 2, isReady: true)
-        view.logger = .init(name: "logger", pid: 4714, restarts: 0, isReady: false)
-        view.transactions = 3
-        view.bindings = 2
-        view.connections = 5
-        view.records = 7
-        view.slots = 1
-        view.stored = 9
-        view.counters = [
-            .init(name: "messages_received", value: 1234), .init(name: "messages_sent", value: 0),
-        ]
-        return view
-    }
-
-    @Test func writesStatusAsJSON() {
-        #expect(
-            ViewTests.status.json.text
-                == #"{"pid":4711,"uptime_seconds":273906,"mode":"stateful","version":"0.1.0","#
-                + #""listeners":["udp:127.0.0.1:5060","udp:[::1]:5060"],"#
-                + #""workers":[{"index":0,"pid":4713,"restarts":0},{"index":1,"pid":0,"restarts":12}],"#
-                + #""processes":{"locator":{"pid":4712,"restarts":1},"resolver":{"pid":4715,"restarts":2},"#
-                + #""logger":{"pid":4714,"restarts":0}},"#
-                + #""transactions":3,"bindings":2,"connections":5,"arena":{"records":7,"slots":1,"stored":9},"#
-                + #""counters":{"messages_received":1234,"messages_sent":0}}"#)
-    }
-
-    @Test func writesStatusForPeople() {
-        #expect(
-            ViewTests.status.text == """
-                sipfork 0.1.0, stateful, pid 4711, up 3d 04:05:06
-
-                listening     udp:127.0.0.1:5060 udp:[::1]:5060
-                transactions  3
-                bindings      2
-                connections   5
-                in use        7 records, 1 slots, 9 stored messages
-
-                PROCESS    PID  RESTARTS  STATE
-                worker 0  4713         0  ready
-                worker 1     -        12  not running
-                locator   4712         1  ready
-                resolver  4715         2  ready
-                logger    4714         0  starting
-
-                COUNTER            VALUE
-                messages_received   1234
-
-                """)
-    }
-
     @Test func writesWorkers() {
         let view = WorkersView(workers: [
             .init(

@@ -120,6 +120,35 @@ struct LogForm {
         writer.append(" dropped: the journal takes too long")
     }
 
+    // MARK: remarks
+
+    /// The text of an entry alone, masked, the first `limit` bytes of it.
+    static func writeText(of record: borrowing LogRecord, limit: Int, to writer: inout ByteWriter) {
+        let message = record.value(.message)
+        if message.isEmpty {
+            writer.append(record.event.journalName)
+            return
+        }
+        var form = LogForm(into: writer)
+        form.addMasked(LogForm.beginning(of: message, limit: limit))
+        writer = form.writer
+    }
+
+    static func writeDroppedText(_ count: UInt64, _ process: ProcessID, to writer: inout ByteWriter) {
+        var form = LogForm(into: writer)
+        form.addDroppedText(count, process)
+        writer = form.writer
+    }
+
+    /// No character is cut in two.
+    @_lifetime(copy text)
+    private static func beginning(of text: Span<UInt8>, limit: Int) -> Span<UInt8> {
+        if text.count <= limit { return text }
+        var end = limit
+        while end > 0 && text[end] & 0xC0 == 0x80 { end -= 1 }
+        return text.extracting(0..<end)
+    }
+
     // MARK: masking
 
     private mutating func addMasked(_ text: Span<UInt8>) {

@@ -15,6 +15,7 @@ struct LoggerProcess: ~Copyable {
     private var poller: Poller
     private let signals: Descriptor
     private var output: LogOutput
+    private var remarks: RemarkWriter
     /// What each ring had dropped when that was last told.
     private var droppedBefore: InlineArray<68, UInt64>
     /// The entry at hand.
@@ -35,6 +36,7 @@ struct LoggerProcess: ~Copyable {
         self.state = state
         self.mailbox = mailbox
         self.output = LogOutput(output)
+        remarks = RemarkWriter(state.remarks)
         self.signals = signals
         self.poller = poller
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: LogRing.maximumEntry, alignment: 8)
@@ -99,6 +101,8 @@ struct LoggerProcess: ~Copyable {
                 tellDropped(process, ring.dropped)
                 return true
             }
+            // Before it is written, which a stalled journal does not let end.
+            remarks.add(LogRecord(entry.written), of: process)
             // Written first: an entry may appear twice when we are killed here, but none is lost.
             output.write(LogRecord(entry.written), of: process)
             ring.drop()
@@ -110,6 +114,7 @@ struct LoggerProcess: ~Copyable {
         let count = dropped &- droppedBefore[process.index]
         if count == 0 { return }
         droppedBefore[process.index] = dropped
+        remarks.add(dropped: count, of: process)
         output.writeDropped(count, of: process)
     }
 }

@@ -44,6 +44,7 @@ struct MasterProcess: ~Copyable {
     private var blocked = InlineArray<68, Bool>(repeating: false)
     private var nextStatus: UInt64 = 0
     private var toldStatus = ""
+    private var loadSampler = LoadSampler()
     private var nextWatchdog: UInt64 = 0
     let options: MasterOptions
     /// Why the key of Record-Route marks is not the one of before.
@@ -309,6 +310,7 @@ struct MasterProcess: ~Copyable {
             nextStatus = now + 1000
             killHanging(now)
             tellStatus()
+            loadSampler.sample(state, now)
         }
         if let interval = notifier.watchdogInterval, now >= nextWatchdog {
             nextWatchdog = now + UInt64(interval / 2)

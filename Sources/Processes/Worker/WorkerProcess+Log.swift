@@ -8,7 +8,8 @@ extension WorkerProcess {
     /// A transaction got its final answer: calls are counted, and told of as `log.calls` says.
     mutating func logEnd(_ record: ServerRecord, _ request: Message, status: UInt16) {
         guard record.isInvite else { return }
-        state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me)
+        // An INVITE within a dialog is none of `callsStarted` either.
+        if request.toTag.isEmpty { state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me) }
         // A challenge is no failure, nor is a caller who hangs up.
         let isFailure = status >= 300 && status != 401 && status != 407 && status != 487
         guard settings.logCalls == 2 || settings.logCalls == 1 && isFailure, log.isWanted(.info) else {

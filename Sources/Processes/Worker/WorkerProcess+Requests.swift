@@ -235,6 +235,7 @@ extension WorkerProcess {
         store(record, cell)
         shard.wheel.schedule(cell, due: record.deadline)
         shard.setServerTransactions(alive + 1)
+        if record.isInvite && message.toTag.isEmpty { state.counters.add(.callsStarted, me) }
         return cell
     }
 

@@ -16,6 +16,7 @@ indirect enum JSON: Equatable {
 
     /// A number where there is one.
     static func optional(_ number: Int?) -> JSON { number.map { .number($0) } ?? .null }
+    static func optional(thousandths: Int?) -> JSON { thousandths.map { .thousandths($0) } ?? .null }
     static func optional(_ string: String?) -> JSON { string.map { .string($0) } ?? .null }
 
     /// On one line.

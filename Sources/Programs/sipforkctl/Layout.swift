@@ -1,5 +1,10 @@
-/// Text for people: tables, durations, bytes of strangers made harmless.
+import Glibc
+
+/// Text for people: tables, numbers, times, bytes of strangers made harmless.
 enum Layout {
+    /// Columns that every terminal has.
+    static let width = 80
+
     /// Columns side by side, two spaces apart; those of `right` (numbers) end in line, the others begin in
     /// line.
     static func table(_ header: [String], _ rows: [[String]], right: Set<Int> = []) -> String {
@@ -16,6 +21,68 @@ enum Layout {
             text += line + "\n"
         }
         return text
+    }
+
+    /// Two tables side by side.
+    static func besides(_ left: String, _ right: String, gap: Int) -> String {
+        let columns = [left, right].map {
+            $0.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
+        }
+        let width = columns[0].map(\.count).max() ?? 0
+        var text = ""
+        for row in 0..<max(columns[0].count, columns[1].count) {
+            let first = row < columns[0].count ? columns[0][row] : ""
+            let second = row < columns[1].count ? columns[1][row] : ""
+            let padding = second.isEmpty ? 0 : width + gap - first.count
+            text += first + String(repeating: " ", count: padding) + second + "\n"
+        }
+        return text
+    }
+
+    /// Lines of at most `width` columns, broken between words; those after the first are indented. A word that is
+    /// longer than a line has one for itself.
+    static func wrapped(_ text: String, indentation: Int) -> String {
+        let margin = String(repeating: " ", count: indentation)
+        var result = ""
+        var line = ""
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            if line.count > indentation && line.count + 1 + word.count > width {
+                result += line + "\n"
+                line = margin + word
+            } else {
+                line += (line.isEmpty || line == margin ? "" : " ") + word
+            }
+        }
+        return result + line + "\n"
+    }
+
+    /// 1,234,567
+    static func thousands(_ value: Int) -> String {
+        let digits = Array(String(value.magnitude))
+        var text = value < 0 ? "-" : ""
+        for (index, digit) in digits.enumerated() {
+            if index > 0 && (digits.count - index) % 3 == 0 { text += "," }
+            text.append(digit)
+        }
+        return text
+    }
+
+    /// Of thousandths: 12.3, 1,234.0; rounded.
+    static func tenths(_ thousandths: Int) -> String {
+        let tenths = (max(thousandths, 0) + 50) / 100
+        return "\(thousands(tenths / 10)).\(tenths % 10)"
+    }
+
+    /// 2026-11-22 20:15:00, in local time.
+    static func date(_ seconds: Int, zone: Bool) -> String {
+        var time = time_t(seconds)
+        var parts = unsafe tm()
+        guard unsafe localtime_r(&time, &parts) != nil else { return "?" }
+        var buffer = [CChar](repeating: 0, count: 64)
+        let size = buffer.count
+        let format = zone ? "%Y-%m-%d %H:%M:%S %Z" : "%Y-%m-%d %H:%M:%S"
+        let count = unsafe strftime(&buffer, size, format, &parts)
+        return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// 04:05:06, or 3d 04:05:06.

@@ -1,59 +1,87 @@
 import ArgumentParser
-import Glibc
+import Platform
 import SharedState
 
 /// The commands (`sipforkctl(8)`): each reads a view of the shared memory and prints it; two have the server
 /// change something before.
 struct Sipforkctl: ParsableCommand {
-    static let version = "0.1.0"
-
     static let configuration = CommandConfiguration(
         commandName: "sipforkctl", abstract: "Look into a running sipforkd, and register users by hand.",
-        version: version,
+        version: Version.text,
         subcommands: [
             Status.self, Workers.self, Registrations.self, Register.self, Unregister.self, Transactions.self,
-            Reload.self,
+            Metrics.self, Check.self, Reload.self,
         ])
 
-    /// What every command takes.
-    struct Options: ParsableArguments {
+    /// Which server is asked.
+    struct Server: ParsableArguments {
         @Option(help: "The control socket of the server.")
         var socket = ControlClient.defaultPath
 
+        /// Runs `read` on a view of the shared memory; complains and ends where there is none.
+        func read<Result>(_ read: (SharedState) throws -> Result) throws -> Result {
+            try complaining { try attempt(read) }
+        }
+
+        /// Says why a server refuses, and ends.
+        func complaining<Result>(_ body: () throws -> Result) throws -> Result {
+            do {
+                return try body()
+            } catch let failure as ControlFailure {
+                Terminal.complain(failure.message)
+                throw ExitCode(1)
+            }
+        }
+
+        /// Runs `read` on a view; nothing of its result may point into that.
+        func attempt<Result>(_ read: (SharedState) throws -> Result) throws -> Result {
+            let state = try ControlClient.attach(socket)
+            // What is gone shall not keep its memory because it is watched.
+            defer { unsafe state.memory.unmap() }
+            return try read(state)
+        }
+    }
+
+    /// In which form something is shown.
+    struct Form: ParsableArguments {
         @Flag(help: "Print JSON instead of text.")
         var json = false
 
-        /// Reads a view of the shared memory and prints it.
-        func show<V: View>(_ read: (SharedState) throws -> V) throws {
-            try show { try read(ControlClient.attach(socket)) }
+        func text(_ view: some View) -> String { json ? view.json.text + "\n" : view.text }
+    }
+
+    /// What most commands take.
+    struct Options: ParsableArguments {
+        @OptionGroup var server: Server
+        @OptionGroup var form: Form
+
+        var socket: String { server.socket }
+
+        /// Reads a view and prints it.
+        func show(_ read: (SharedState) throws -> some View) throws {
+            Terminal.write(form.text(try server.read(read)))
         }
 
         /// Prints what `answer` gives, or why there is none.
-        func show<V: View>(_ answer: () throws -> V) throws {
-            let view: V
-            do {
-                view = try answer()
-            } catch let failure as ControlFailure {
-                let line = Array("sipforkctl: \(failure.message)\n".utf8)
-                _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress!, $0.count) }
-                throw ExitCode(1)
-            }
-            print(json ? view.json.text + "\n" : view.text, terminator: "")
+        func show(_ answer: () throws -> some View) throws {
+            Terminal.write(form.text(try server.complaining(answer)))
         }
     }
 
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "The whole service at a glance.")
         @OptionGroup var options: Options
+        @OptionGroup var watching: Watching
 
-        func run() throws { try options.show { StatusView(reading: $0) } }
+        func run() throws { try options.show(watching) { StatusView(reading: $0) } }
     }
 
     struct Workers: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Each worker process.")
         @OptionGroup var options: Options
+        @OptionGroup var watching: Watching
 
-        func run() throws { try options.show { WorkersView(reading: $0) } }
+        func run() throws { try options.show(watching) { WorkersView(reading: $0) } }
     }
 
     struct Registrations: ParsableCommand {
@@ -75,8 +103,17 @@ struct Sipforkctl: ParsableCommand {
     struct Transactions: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Each request in progress, with its forks.")
         @OptionGroup var options: Options
+        @OptionGroup var watching: Watching
 
-        func run() throws { try options.show { TransactionsView(reading: $0) } }
+        func run() throws { try options.show(watching) { TransactionsView(reading: $0) } }
+    }
+
+    struct Metrics: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Counters and gauges as OpenMetrics text, for a monitoring system.")
+        @OptionGroup var server: Server
+
+        func run() throws { Terminal.write(try server.read { MetricsView(StatusView(reading: $0)) }.text) }
     }
 }
 

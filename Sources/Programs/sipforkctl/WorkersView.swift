@@ -56,29 +56,18 @@ struct WorkersView: View, Equatable {
 extension WorkersView {
     init(reading state: SharedState) {
         let now = Clock.milliseconds()
-        let count = Int(state.sizes.workers)
-        for index in 0..<count {
+        for index in 0..<Int(state.sizes.workers) {
             let process = ProcessID.worker(index)
             let shard = state.shard(index)
-            var waiting = state.masterRing(to: process).waiting + state.locatorRing(to: process).waiting
-            for sender in 0..<count { waiting += state.shard(sender).ring(to: process).waiting }
             let heartbeat = state.processes.heartbeat(process)
             workers.append(
                 Worker(
                     index: index, pid: Int(state.processes.pid(process)),
                     restarts: Int(clamping: state.processes.restarts(process)),
                     isReady: state.processes.isReady(process), transactions: shard.serverTransactions,
-                    records: shard.table.pool.inUse, stored: shard.stored.inUse, mailWaiting: waiting,
+                    records: shard.table.pool.inUse, stored: shard.stored.inUse,
+                    mailWaiting: state.mailWaiting(for: process),
                     idle: heartbeat == 0 ? nil : now > heartbeat ? Int(clamping: now - heartbeat) : 0))
         }
-    }
-}
-
-extension MailRing {
-    /// Appended and not yet sent; what is sent while we look counts as sent.
-    fileprivate var waiting: Int {
-        let appended = tail
-        let gone = sent
-        return appended > gone ? Int(clamping: appended - gone) : 0
     }
 }

@@ -7,6 +7,7 @@ import SharedState
 /// The command line of the daemon (`sipforkd(8)`).
 struct CommandLineOptions {
     private var checkOnly = false
+    private var wantsVersion = false
     private var file: String?
     private var domains: [String] = []
     private var listeners: [String] = []
@@ -15,7 +16,7 @@ struct CommandLineOptions {
 
     private static let usage =
         "usage: sipforkd [-t] [-c FILE] [--domain D]... [--listen SPEC]... [--state-directory DIR]"
-        + " [--runtime-directory DIR]"
+        + " [--runtime-directory DIR] | --version | --help"
     /// sysexits(3).
     private static let usageStatus: Int32 = 64
     private static let configurationStatus: Int32 = 78
@@ -24,7 +25,7 @@ struct CommandLineOptions {
         var options = CommandLineOptions()
         if let complaint = options.parse(arguments) {
             if complaint.isEmpty {
-                print(usage)
+                print(options.wantsVersion ? Version.text : usage)
                 return 0
             }
             Console.print("sipforkd: \(complaint)")
@@ -34,7 +35,7 @@ struct CommandLineOptions {
         return options.start()
     }
 
-    /// What is wrong with the arguments; empty where help was asked for.
+    /// What is wrong with the arguments; empty where only help or the version was asked for.
     private mutating func parse(_ arguments: [String]) -> String? {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
@@ -49,6 +50,9 @@ struct CommandLineOptions {
                 checkOnly = true
                 continue
             case "-h", "--help": return ""
+            case "--version":
+                wantsVersion = true
+                return ""
             case "-c", "--domain", "--listen", "--state-directory", "--runtime-directory": break
             default: return "unknown argument \"\(argument)\""
             }

@@ -1,6 +1,7 @@
 import Glibc
 
-/// The two clocks: monotonic milliseconds for timers, seconds since 1970 for expiry of bindings.
+/// The clocks: monotonic milliseconds for timers, seconds since 1970 for expiry of bindings, and what a process has
+/// used of a processor.
 package enum Clock {
     /// Milliseconds of CLOCK_MONOTONIC: one scale for all processes of a boot.
     package static func milliseconds() -> UInt64 {
@@ -14,5 +15,15 @@ package enum Clock {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
         return UInt64(time.tv_sec)
+    }
+
+    /// Nanoseconds of a processor that a process has used; nil where there is none of that number.
+    package static func processorTime(of pid: Int32) -> UInt64? {
+        var clock = clockid_t()
+        var time = timespec()
+        guard unsafe clock_getcpuclockid(pid, &clock) == 0, unsafe clock_gettime(clock, &time) == 0 else {
+            return nil
+        }
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
     }
 }

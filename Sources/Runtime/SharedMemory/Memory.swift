@@ -1,4 +1,5 @@
 import CPlatform
+import Glibc
 import Platform
 
 /// The mapped arena, addressed by offsets. Offsets come from our own structures only: one outside traps.
@@ -73,4 +74,7 @@ import Platform
     @unsafe package func address(_ offset: Int, count: Int) -> UnsafeMutableRawPointer {
         unsafe checked(offset, count)
     }
+
+    /// Gives the mapping back: nothing of it may be used any more.
+    @unsafe package func unmap() { _ = unsafe munmap(base, size) }
 }

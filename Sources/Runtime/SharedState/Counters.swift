@@ -1,47 +1,29 @@
 import SharedMemory
 
-/// What is counted; names are those of `status --json` and of the manual.
+/// What is counted; names are those of `status --json`, of `metrics` and of the manual. What each means: `help`.
 package enum Counter: Int, CaseIterable {
     case messagesReceived, messagesSent
     case requestsReceived, responsesReceived
-    /// Datagrams that were no SIP, and connections closed for that.
     case droppedNotSip
-    /// Requests answered 400 or 505, and faulty ACKs dropped.
     case badRequests
-    /// Responses with a fault, dropped.
     case badResponses
-    /// Responses whose branch was not ours, or of a transaction that is over.
     case strayResponses
-    /// Requests that matched a transaction: retransmissions, absorbed.
     case retransmissionsAbsorbed
-    /// Messages sent again by timers A, E and G or for a repeated request.
     case retransmissionsSent
-    /// Requests answered 482, and ACKs dropped: they had been here before.
     case loopsDetected
-    /// Requests answered 503 because a table was full.
     case refusedFull
-    /// Datagrams dropped because no slot was free.
     case droppedNoSlot
-    /// Messages that could not be sent.
     case sendErrors
-    /// Mail that did not fit a ring, or repeated mail dropped.
     case mailDropped, mailRepeated
-    /// INVITEs answered 2xx, and with anything else.
-    case callsAnswered, callsFailed
+    case callsStarted, callsAnswered, callsFailed
     case forksStarted, forksCancelled
-    /// Attempts that were followed by one at the next address of the same next hop.
     case candidatesFailed
     case registersAccepted, registersRefused
     case logEntriesDropped
-    /// Names that name servers were asked about; without an answer; or not at all, there being too many.
     case dnsQuestions, dnsFailures, dnsRefused
-    /// Answers that were forgotten before their time, for the cache was full.
     case dnsEvicted
-    /// TCP connections that peers have made, and that we have.
     case connectionsAccepted, connectionsOpened
-    /// TCP connections that a limit left no room for.
     case connectionsRefused
-    /// TCP connections that could not be made or broke, that took too long for a message, or carried no SIP.
     case connectionsFailed
 
     /// "retransmissions_sent".
@@ -56,6 +38,8 @@ package enum Counter: Int, CaseIterable {
 package enum Gauge: Int, CaseIterable {
     /// TCP connections, those that are being made included.
     case connections
+    /// As many as there may be: `tcp.max-connections`, or fewer where the system grants fewer descriptors.
+    case connectionsLimit
 }
 
 /// One block of cells per process, each written by that process only.

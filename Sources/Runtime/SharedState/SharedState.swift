@@ -49,6 +49,8 @@ package struct SharedState: BitwiseCopyable {
     package let slots: Slots
     package let dns: DNSCache
     package let deadPeers: DeadPeers
+    package let load: LoadSamples
+    package let remarks: Remarks
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -85,6 +87,8 @@ package struct SharedState: BitwiseCopyable {
             workers: workers)
         dns = DNSCache(memory: memory, at: planner.placeRegion(DNSCache.bytes))
         deadPeers = DeadPeers(memory: memory, at: planner.placeRegion(DeadPeers.bytes))
+        load = LoadSamples(memory: memory, at: planner.placeRegion(LoadSamples.bytes))
+        remarks = Remarks(memory: memory, at: planner.placeRegion(Remarks.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterScratch = planner.placeRegion(SharedState.masterScratchBytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
@@ -184,7 +188,7 @@ package struct SharedState: BitwiseCopyable {
             MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
             Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
-            DeadPeers.bytes,
+            DeadPeers.bytes, LoadSamples.bytes, Remarks.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }

@@ -117,6 +117,7 @@ extension ConnectionLimits {
         self.poller = poller
         table = ConnectionTable(limit: limits.connections, hostLimit: limits.perPeer, hash: keys.tables)
         unsafe scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: Connections.readBytes)
+        state.counters.set(.connectionsLimit, limits.connections)
     }
 
     deinit { unsafe scratch.deallocate() }
@@ -164,6 +165,7 @@ extension ConnectionLimits {
     mutating func reconfigure(_ new: ConnectionLimits, _ wanted: [Listening], _ now: UInt64) {
         limits = new
         table.setLimits(limits.connections, host: limits.perPeer)
+        state.counters.set(.connectionsLimit, limits.connections)
         isFullTold = false
         for listener in listeners
         where listener.pausedUntil == 0 && !wanted.contains(where: { $0.socket == listener.socket }) {

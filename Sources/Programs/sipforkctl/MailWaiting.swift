@@ -1,0 +1,20 @@
+import SharedState
+
+extension SharedState {
+    /// Mail for a process that lies in the rings of others, its mailbox being full.
+    func mailWaiting(for process: ProcessID) -> Int {
+        var waiting = masterRing(to: process).waiting + locatorRing(to: process).waiting
+        waiting += resolverRing(to: process).waiting
+        for sender in 0..<Int(sizes.workers) { waiting += shard(sender).ring(to: process).waiting }
+        return waiting
+    }
+}
+
+extension MailRing {
+    /// Appended and not yet sent; what is sent while we look counts as sent.
+    fileprivate var waiting: Int {
+        let appended = tail
+        let gone = sent
+        return appended > gone ? Int(clamping: appended - gone) : 0
+    }
+}
