@@ -49,6 +49,7 @@ package struct SharedState: BitwiseCopyable {
     package let slots: Slots
     package let dns: DNSCache
     package let deadPeers: DeadPeers
+    package let trace: TraceRegion
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -85,6 +86,7 @@ package struct SharedState: BitwiseCopyable {
             workers: workers)
         dns = DNSCache(memory: memory, at: planner.placeRegion(DNSCache.bytes))
         deadPeers = DeadPeers(memory: memory, at: planner.placeRegion(DeadPeers.bytes))
+        trace = TraceRegion(memory: memory, at: planner.placeRegion(TraceRegion.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterScratch = planner.placeRegion(SharedState.masterScratchBytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
@@ -184,7 +186,7 @@ package struct SharedState: BitwiseCopyable {
             MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
             Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
-            DeadPeers.bytes,
+            DeadPeers.bytes, TraceRegion.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }
