@@ -102,6 +102,7 @@ let package = Package(
             name: "sipforkctl",
             dependencies: [
                 "CPlatform", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState", "Syntax",
+                "Systemd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),

@@ -12,7 +12,7 @@ struct Sipforkctl: ParsableCommand {
         version: version,
         subcommands: [
             Status.self, Workers.self, Registrations.self, Register.self, Unregister.self, Transactions.self,
-            Reload.self,
+            Trace.self, Ladder.self, Reload.self,
         ])
 
     /// What every command takes.

@@ -91,7 +91,7 @@ struct StatusView: View, Equatable {
     }
 
     /// In local time.
-    private static func date(_ seconds: Int) -> String {
+    static func date(_ seconds: Int) -> String {
         var time = time_t(seconds)
         var parts = unsafe tm()
         guard unsafe localtime_r(&time, &parts) != nil else { return "?" }

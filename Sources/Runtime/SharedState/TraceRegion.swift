@@ -81,7 +81,9 @@ package struct TraceRegion: BitwiseCopyable {
         memory.storeAtomic(since, at: base + 16)
         memory.storeAtomic(0, at: base + 24)
         memory.storeAtomic(UInt64(filter.count), at: base + 48)
-        for index in filter.indices { memory.store(filter[index], at: base + TraceRegion.filterOffset + index) }
+        for index in filter.indices {
+            memory.store(filter[index], at: base + TraceRegion.filterOffset + index)
+        }
         let generation = memory.loadAtomic(base + 8) &+ 1
         memory.storeAtomic(generation, at: base + 8)
         memory.storeAtomic(generation, at: base)

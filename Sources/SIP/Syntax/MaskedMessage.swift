@@ -14,6 +14,8 @@ package enum MaskedMessage {
         var position = 0
         // RFC 3261 §7.5: these are in front of the start line and end no header.
         while position < limit && isLineEnd(bytes[position]) { position += 1 }
+        // The start line, which has no folds.
+        position = min(bytes.first(Ascii.lineFeed, position, limit) + 1, limit)
         while position < limit && !isEmptyLine(bytes, position, limit) {
             let start = position
             let line = RawLine(bytes, at: start, limit: limit)

@@ -76,7 +76,8 @@ struct TraceFilter {
         let hasScheme = [Array("sip:".utf8), Array("sips:".utf8), Array("tel:".utf8)].contains {
             value.starts(with: $0)
         }
-        let uri = (hasScheme ? [] : Array("sip:".utf8)) + value + (hasHost || hasScheme ? [] : Array("@h".utf8))
+        let uri =
+            (hasScheme ? [] : Array("sip:".utf8)) + value + (hasHost || hasScheme ? [] : Array("@h".utf8))
         guard let parsed = SIPURI.parse(uri.span), !parsed.user.isEmpty, parsed.parameters.isEmpty else {
             return false
         }
