@@ -18,7 +18,8 @@ package struct TracedMessage: ~Escapable {
         case dropped(StaticString)
     }
 
-    private static let longestURI = 200
+    /// Bytes of a method, URI or reason in the line.
+    private static let longestPart = 200
 
     private let message: Message
     private let isIncoming: Bool
@@ -79,6 +80,10 @@ package struct TracedMessage: ~Escapable {
         entry.add(.handler, text.written)
     }
 
+    private func append(_ bytes: Span<UInt8>, to text: inout ByteWriter) {
+        text.append(bytes, from: 0, to: min(bytes.count, TracedMessage.longestPart))
+    }
+
     private func writePeer(to text: inout ByteWriter) {
         text.append(transport.name)
         text.append(":")
@@ -88,15 +93,13 @@ package struct TracedMessage: ~Escapable {
     private func writeLine(to text: inout ByteWriter) {
         text.append(isIncoming ? "in " : "out ")
         if message.isRequest {
-            text.append(message.methodToken)
+            append(message.methodToken, to: &text)
             text.append(" ")
-            let uri = message.requestURI
-            text.append(uri, from: 0, to: min(uri.count, TracedMessage.longestURI))
+            append(message.requestURI, to: &text)
         } else {
             text.append(decimal: UInt64(message.status))
             text.append(" ")
-            let reason = message.reason
-            text.append(reason, from: 0, to: min(reason.count, TracedMessage.longestURI))
+            append(message.reason, to: &text)
         }
         text.append(isIncoming ? " from " : " to ")
         writePeer(to: &text)
