@@ -102,7 +102,7 @@ let package = Package(
             name: "sipforkctl",
             dependencies: [
                 "CPlatform", "Configuration", "Platform", "Proxy", "Registrar", "SharedMemory", "SharedState",
-                "Syntax",
+                "Syntax", "Systemd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),

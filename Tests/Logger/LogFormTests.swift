@@ -6,20 +6,21 @@ import Testing
 
 /// An entry as a process makes it, and what the logger makes of it.
 struct FormProbe {
-    static func bytes(_ event: LogEvent, _ priority: LogPriority, _ fields: [(LogField, [UInt8])]) -> [UInt8]
-    {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: LogRing.maximumEntry, alignment: 8)
-        defer { unsafe buffer.deallocate() }
+    static func bytes(
+        _ event: LogEvent, _ priority: LogPriority, time: UInt64 = 0, _ fields: [(LogField, [UInt8])]
+    ) -> [UInt8] {
         var bytes = [event.rawValue, priority.rawValue]
+        bytes += (0..<8).map { UInt8(truncatingIfNeeded: time >> (8 * $0)) }
         for (field, value) in fields {
-            bytes += [field.rawValue, UInt8(value.count & 255), UInt8(value.count >> 8)] + value
+            let length = (0..<3).map { UInt8(truncatingIfNeeded: value.count >> (8 * $0)) }
+            bytes += [field.rawValue] + length + value
         }
         return bytes
     }
 
     /// All that `body` formed, and each field by itself.
     private static func formed(_ body: (inout LogForm) -> Void) -> (text: String, fields: [[UInt8]]) {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8192, alignment: 8)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 8)
         defer { unsafe buffer.deallocate() }
         var form = unsafe LogForm(into: ByteWriter(buffer))
         body(&form)
@@ -64,6 +65,26 @@ struct LogFormTests {
                 "SIP_STATUS=486", "SIP_FROM=<sip:a@example.org>;tag=1", "SIP_TO=<sip:b@example.org>",
                 "SIP_BRANCH=z9hG4bK74bf9", "SIP_PEER=udp:192.0.2.1:5060",
             ])
+    }
+
+    @Test func writesATracedMessageAsItIs() {
+        let raw = Array("BYE sip:a@h SIP/2.0\r\nSubject: \u{1B}[2J\r\n\r\nbody\nlast".utf8)
+        let long = raw + [UInt8](repeating: 0x78, count: 70_000)
+        let entry = FormProbe.bytes(
+            .messageTraced, .info, time: 0x0102_0304_0506_0708,
+            [(.message, Array("in BYE".utf8)), (.direction, Array("in".utf8)), (.rawMessage, long)])
+        let fields = FormProbe.fields(entry, of: .master)
+        #expect(
+            fields.dropLast().map { String(decoding: $0, as: UTF8.self) } == [
+                "PRIORITY=6", "SYSLOG_IDENTIFIER=sipfork", "SIPFORK_PROCESS=master",
+                "MESSAGE_ID=5a3ef9ab57ec4d2ab30cd9e33a8bbf7a", "SIPFORK_EVENT=message-traced",
+                "SIPFORK_TIME=72623859790382856", "MESSAGE=in BYE", "SIPFORK_DIRECTION=in",
+            ])
+        #expect(fields.last! == Array("SIP_MESSAGE=".utf8) + long)
+        #expect(
+            FormProbe.line(FormProbe.bytes(.messageTraced, .info, [(.message, [0x78]), (.rawMessage, raw)]))
+                == "<6>x\n<6>    BYE sip:a@h SIP/2.0\n<6>    Subject: ?[2J\n<6>    \n<6>    body\n<6>    last\n"
+        )
     }
 
     @Test func writesALineForTheEye() {

@@ -45,6 +45,7 @@ class Service:
         # What steps leave for the ones behind them.
         self.files_before = None
         self.bob_uri = None
+        self.traced_call = None
 
     # systemd
 

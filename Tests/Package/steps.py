@@ -7,6 +7,7 @@ from marks import STEPS, step  # noqa: F401
 import installing  # noqa: E402,F401
 import operating  # noqa: E402,F401
 import journalling  # noqa: E402,F401
+import tracing  # noqa: E402,F401
 import reloading  # noqa: E402,F401
 import dying  # noqa: E402,F401
 import leaving  # noqa: E402,F401

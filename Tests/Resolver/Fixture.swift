@@ -131,7 +131,7 @@ final class Fixture {
             var writer = unsafe ByteWriter(unsafe: buffer, capacity: LogRing.maximumEntry)
             _ = ring.peek(into: &writer)
             var bytes: [UInt8] = []
-            for index in 5..<writer.written.count { bytes.append(writer.written[index]) }
+            for index in 14..<writer.written.count { bytes.append(writer.written[index]) }
             texts.append(String(decoding: bytes, as: UTF8.self))
             ring.drop()
         }

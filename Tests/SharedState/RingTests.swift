@@ -114,12 +114,13 @@ struct LogRingTests {
         var model: [[UInt8]] = []
         var bytes = 0
         var number = 0
-        while number < 800 {
+        while number < 600 {
             for _ in 0..<Int.random(in: 0...20, using: &random) {
-                let entry = LogRingTests.entry(number, Int.random(in: 2...2500, using: &random))
+                let entry = LogRingTests.entry(
+                    number, Int.random(in: 2...(number % 40 == 0 ? 90_000 : 2500), using: &random))
                 if ring.append(array: entry) {
                     model.append(entry)
-                    bytes += entry.count + 2
+                    bytes += entry.count + 4
                     number += 1
                 }
             }
@@ -139,7 +140,7 @@ struct LogRingTests {
         let entry = LogRingTests.entry(1, 4000)
         var count = 0
         while ring.append(array: entry) { count += 1 }
-        #expect(count == LogRing.capacity / 4002)
+        #expect(count == LogRing.capacity / 4004)
         #expect(ring.dropped == 1)
         #expect(!ring.append(array: LogRingTests.entry(1, LogRing.maximumEntry + 1)))
         #expect(ring.dropped == 2)
@@ -168,11 +169,17 @@ struct LogRingTests {
         entry.add(.callID, Array("a@b".utf8).span)
         entry.add(.status, number: 486)
         entry.add(.branch, number: -10)
+        entry.add(.rawMessage) { $0.append("SIP") }
         #expect(entry.append(to: ring))
+        let now = Clock.epochMicroseconds()
         let expected: [UInt8] =
-            [LogEvent.callFailed.rawValue, 5, 1, 2, 0] + Array("no".utf8) + [2, 3, 0] + Array("a@b".utf8)
-            + [4, 3, 0] + Array("486".utf8) + [7, 3, 0] + Array("-10".utf8)
-        #expect(LogRingTests.take(ring) == expected)
+            [1, 2, 0, 0] + Array("no".utf8) + [2, 3, 0, 0] + Array("a@b".utf8) + [4, 3, 0, 0]
+            + Array("486".utf8) + [7, 3, 0, 0] + Array("-10".utf8) + [12, 3, 0, 0] + Array("SIP".utf8)
+        let taken = try #require(LogRingTests.take(ring))
+        #expect(Array(taken[10...]) == expected)
+        #expect(Array(taken[..<2]) == [LogEvent.callFailed.rawValue, 5])
+        let time = (0..<8).reduce(UInt64(0)) { $0 | UInt64(taken[2 + $1]) << UInt64(8 * $1) }
+        #expect(time <= now && now - time < 60_000_000)
         var long = LogEntry(.note, .info, into: unsafe ByteWriter(buffer))
         long.add(.message, string: String(repeating: "x", count: 64))
         #expect(!long.append(to: ring))

@@ -113,6 +113,8 @@ struct ManualTests {
                         status: 180, cancel: "trying")
                 ])
         ]).json,
+        TraceView(filter: "x", since: 1, calls: 1).json,
+        LadderView(callID: "x", [LadderEntry()]).json,
     ]
 
     /// Keys of an object and of all within it. Counters have a test of their own.

@@ -46,3 +46,44 @@ int cs_is_journal(int descriptor) {
     if (!stream || sscanf(stream, "%llu:%llu", &device, &inode) != 2 || fstat(descriptor, &status) < 0) return 0;
     return status.st_dev == device && status.st_ino == inode;
 }
+
+void *cs_reader_open(const char *const *files, int count, int *error) {
+    sd_journal *journal = NULL;
+    if (count > 0) {
+        const char **paths = calloc((size_t)count + 1, sizeof *paths);
+        if (!paths) {
+            *error = -ENOMEM;
+            return NULL;
+        }
+        memcpy(paths, files, (size_t)count * sizeof *paths);
+        *error = sd_journal_open_files(&journal, paths, 0);
+        free(paths);
+    } else {
+        *error = sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY);
+    }
+    if (*error < 0) return NULL;
+    // Whole messages, however long.
+    sd_journal_set_data_threshold(journal, 0);
+    return journal;
+}
+
+void cs_reader_close(void *reader) { sd_journal_close(reader); }
+
+int cs_reader_match(void *reader, const void *field, size_t length) {
+    return sd_journal_add_match(reader, field, length);
+}
+
+int cs_reader_next(void *reader) { return sd_journal_next(reader); }
+
+uint64_t cs_reader_time(void *reader) {
+    uint64_t time = 0;
+    return sd_journal_get_realtime_usec(reader, &time) < 0 ? 0 : time;
+}
+
+const void *cs_reader_field(void *reader, const char *name, size_t *length) {
+    const void *data;
+    size_t count, prefix = strlen(name) + 1;
+    if (sd_journal_get_data(reader, name, &data, &count) < 0 || count < prefix) return NULL;
+    *length = count - prefix;
+    return (const char *)data + prefix;
+}

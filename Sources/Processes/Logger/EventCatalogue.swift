@@ -25,6 +25,7 @@ extension LogEvent {
         case .resolverAnswers: MessageID.resolverAnswers
         case .connectionFailed: MessageID.connectionFailed
         case .configurationReloaded: MessageID.configurationReloaded
+        case .messageTraced: MessageID.messageTraced
         }
     }
 }
@@ -53,6 +54,7 @@ extension LogEvent {
         case .resolverAnswers: "resolver-answers"
         case .connectionFailed: "connection-failed"
         case .configurationReloaded: "configuration-reloaded"
+        case .messageTraced: "message-traced"
         }
     }
 }
@@ -69,6 +71,10 @@ extension LogField {
         case .to: "SIP_TO="
         case .branch: "SIP_BRANCH="
         case .peer: "SIP_PEER="
+        case .direction: "SIPFORK_DIRECTION="
+        case .handler: "SIPFORK_HANDLER="
+        case .error: "ERRNO="
+        case .rawMessage: "SIP_MESSAGE="
         }
     }
 
@@ -79,11 +85,12 @@ extension LogField {
         case .method: "method="
         case .status: "status="
         case .peer: "peer="
-        case .message, .from, .to, .branch: nil
+        case .message, .from, .to, .branch, .direction, .handler, .error, .rawMessage: nil
         }
     }
 
-    static let all: InlineArray<8, LogField> = [
-        .message, .callID, .method, .status, .from, .to, .branch, .peer,
+    static let all: InlineArray<12, LogField> = [
+        .message, .callID, .method, .status, .from, .to, .branch, .peer, .direction, .handler, .error,
+        .rawMessage,
     ]
 }

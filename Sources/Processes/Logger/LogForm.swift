@@ -11,7 +11,7 @@ import Systemd
 /// Fields of the journal keep their bytes, so that they can be searched for.
 struct LogForm {
     private var writer: ByteWriter
-    private var ends = InlineArray<16, Int>(repeating: 0)
+    private var ends = InlineArray<20, Int>(repeating: 0)
     private(set) var fieldCount = 0
 
     init(into writer: ByteWriter) { self.writer = writer }
@@ -27,20 +27,6 @@ struct LogForm {
         fieldCount += 1
     }
 
-    private mutating func addName(_ process: ProcessID) {
-        guard let worker = process.workerIndex else {
-            switch process {
-            case .master: writer.append("master")
-            case .locator: writer.append("locator")
-            case .resolver: writer.append("resolver")
-            default: writer.append("logger")
-            }
-            return
-        }
-        writer.append("worker ")
-        writer.append(decimal: worker)
-    }
-
     // MARK: journal
 
     mutating func addFields(of record: borrowing LogRecord, _ process: ProcessID) {
@@ -53,6 +39,11 @@ struct LogForm {
         writer.append("SIPFORK_EVENT=")
         writer.append(record.event.journalName)
         end()
+        if record.time != 0 {
+            writer.append("SIPFORK_TIME=")
+            writer.append(decimal: record.time)
+            end()
+        }
         for index in 0..<LogField.all.count {
             let field = LogField.all[index]
             let value = record.value(field)
@@ -70,7 +61,7 @@ struct LogForm {
         writer.append("SYSLOG_IDENTIFIER=sipfork")
         end()
         writer.append("SIPFORK_PROCESS=")
-        addName(process)
+        process.writeName(to: &writer)
         end()
     }
 
@@ -105,6 +96,23 @@ struct LogForm {
             addMasked(value)
         }
         writer.append(isFirst ? "\n" : "]\n")
+        addIndented(record.value(.rawMessage), priority: record.priority)
+    }
+
+    /// A message below the line that speaks of it, each of its lines with the priority and four spaces.
+    private mutating func addIndented(_ text: Span<UInt8>, priority: UInt8) {
+        var start = 0
+        while start < text.count {
+            var end = start
+            while end < text.count && text[end] != 0x0A { end += 1 }
+            let isCRLF = end > start && text[end - 1] == 0x0D
+            writer.append("<")
+            writer.append(decimal: UInt64(priority))
+            writer.append(">    ")
+            addMasked(text.extracting(start..<(isCRLF ? end - 1 : end)))
+            writer.append("\n")
+            start = end + 1
+        }
     }
 
     mutating func addDroppedLine(_ count: UInt64, _ process: ProcessID) {
@@ -116,7 +124,7 @@ struct LogForm {
     private mutating func addDroppedText(_ count: UInt64, _ process: ProcessID) {
         writer.append(decimal: count)
         writer.append(count == 1 ? " log entry of " : " log entries of ")
-        addName(process)
+        process.writeName(to: &writer)
         writer.append(" dropped: the journal takes too long")
     }
 

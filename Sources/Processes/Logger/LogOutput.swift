@@ -14,8 +14,9 @@ enum LogDestination: Equatable {
 @safe struct LogOutput: ~Copyable {
     private let destination: LogDestination
     private let buffer: UnsafeMutableRawBufferPointer
-    /// An entry, the names of its fields, and the fields that are added to it.
-    private static let capacity = LogRing.maximumEntry + 2048
+    /// An entry, the names of its fields, and the fields that are added to it; or lines, where a message of
+    /// nothing but line ends gets eight bytes for each.
+    private static let capacity = LogRing.maximumEntry * 8 + 2048
 
     init(_ destination: LogDestination) {
         self.destination = destination

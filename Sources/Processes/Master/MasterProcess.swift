@@ -157,6 +157,7 @@ struct MasterProcess: ~Copyable {
         try state.locations.initialize()
         try state.dns.initialize()
         try state.deadPeers.initialize()
+        try state.trace.initialize()
         for worker in 0..<Int(state.sizes.workers) { state.shard(worker).initialize(now: header.startedAt) }
         state.processes.setPid(getpid(), .master)
     }
@@ -207,9 +208,12 @@ struct MasterProcess: ~Copyable {
     private mutating func forwardStateless() {
         let now = Clock.milliseconds()
         reception.expireWaiting(now)
+        var trace = reception.trace
         reception.stateless.output.drain { bytes, endpoint in
-            connections.send(bytes, to: endpoint, nil, now)
+            let sent = connections.send(bytes, to: endpoint, nil, now)
+            if trace.isOn { trace.noteSent(bytes, endpoint, by: .master, sent) }
         }
+        reception.trace = trace
         state.processes.endTurn(.master)
     }
 
@@ -243,8 +247,8 @@ struct MasterProcess: ~Copyable {
     // MARK: mail
 
     private mutating func flushMail() {
-        let wakes = (log.takeWake(), connections.log.takeWake())
-        if wakes.0 || wakes.1 { _ = state.masterRing(to: .logger).append(Mail(.logged)) }
+        let wakes = (log.takeWake(), connections.log.takeWake(), reception.trace.log.takeWake())
+        if wakes.0 || wakes.1 || wakes.2 { _ = state.masterRing(to: .logger).append(Mail(.logged)) }
         for child in children { flushRing(child.process) }
     }
 

@@ -42,6 +42,7 @@ struct WorkerProcess: ~Copyable {
     var posted = 0
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
+    private let trace: SentTrace
     private let mail: MailSender
     private var poller: Poller
     private var isBlocked = InlineArray<68, Bool>(repeating: false)
@@ -71,6 +72,7 @@ struct WorkerProcess: ~Copyable {
         }
         self.descriptors = descriptors
         sender = DatagramSender(memory: state.memory, sockets: descriptors.sockets)
+        trace = SentTrace(state, .worker(index))
         mail = MailSender(state: state, process: .worker(index))
         self.poller = poller
     }
@@ -179,14 +181,21 @@ struct WorkerProcess: ~Copyable {
         let entries = turn.entryCount
         if entries > 0 {
             var failures = unsent
-            let result = sender.flush(turn, count: entries) { entry, _ in
-                if !entry.transaction.isNone { failures.append(WorkerProcess.failure(of: entry)) }
-            }
+            var told = log
+            let result = sender.flush(
+                turn, count: entries, isWatched: trace.isOn,
+                onFailure: { entry, _ in
+                    if !entry.transaction.isNone { failures.append(WorkerProcess.failure(of: entry)) }
+                }, onEnd: { entry, code in trace.note(entry, code, &told) })
+            log = told
             unsent = failures
             state.counters.add(.messagesSent, me, UInt64(result.sent))
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
             turn.forgetOutbox()
         }
+        // After the commit; should this process end before the flush does, its successor finds the mail all the
+        // same.
+        if log.takeWake() { send(Mail(.logged), to: .logger) }
         flushRing(.master)
         flushRing(.locator)
         flushRing(.resolver)

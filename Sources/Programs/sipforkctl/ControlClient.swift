@@ -27,7 +27,7 @@ enum ControlClient {
 
     /// Seconds that a master may take: it answers between two messages. And to carry out a command, for
     /// which it waits for five seconds itself.
-    private static let patience = 5
+    static let patience = 5
     private static let longPatience = 8
 
     static func attach(_ path: String) throws(ControlFailure) -> SharedState {

@@ -10,7 +10,7 @@ struct Sipforkctl: ParsableCommand {
         version: Version.text,
         subcommands: [
             Status.self, Workers.self, Registrations.self, Register.self, Unregister.self, Transactions.self,
-            Metrics.self, Check.self, Reload.self,
+            Metrics.self, Check.self, Trace.self, Ladder.self, Reload.self,
         ])
 
     /// Which server is asked.

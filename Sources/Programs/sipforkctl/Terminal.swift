@@ -4,11 +4,28 @@ import Glibc
 enum Terminal {
     static var isThere: Bool { isatty(STDOUT_FILENO) == 1 }
 
-    /// Lines of it; nil where it does not say.
-    static var rows: Int? {
+    private static var size: winsize {
         var size = winsize()
-        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return nil }
-        return Int(size.ws_row)
+        return unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 ? size : winsize()
+    }
+
+    /// Lines of it; nil where it does not say.
+    static var rows: Int? { size.ws_row > 0 ? Int(size.ws_row) : nil }
+
+    /// $COLUMNS, what the terminal says, or 80; at least 40.
+    static var columns: Int {
+        if let text = variable("COLUMNS"), let columns = Int(text), columns > 0 { return max(columns, 40) }
+        return size.ws_col > 0 ? max(Int(size.ws_col), 40) : 80
+    }
+
+    /// The first of the variables that is set says which characters there are.
+    static var isUnicode: Bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap(variable).first { !$0.isEmpty } ?? "C"
+        return locale.lowercased().contains("utf-8") || locale.lowercased().contains("utf8")
+    }
+
+    private static func variable(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
     }
 
     /// At once, also into a pipe.

@@ -103,6 +103,12 @@ import Glibc
         }
     }
 
+    /// Writes a byte anew that was written before.
+    package mutating func replace(_ byte: UInt8, at place: Int) {
+        precondition(place >= 0 && place < count, "nothing was written there")
+        unsafe base.storeBytes(of: byte, toByteOffset: place, as: UInt8.self)
+    }
+
     /// Leaves `length` bytes as they are: another writer has filled them.
     package mutating func skip(_ length: Int) {
         guard length >= 0, reserve(length) else { return }

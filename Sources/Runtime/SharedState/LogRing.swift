@@ -6,6 +6,7 @@ package enum LogEvent: UInt8, CaseIterable {
     case none, started, stopped, childStarted, childDied, configurationRefused, configurationWarning
     case callFailed, callAnswered, callEnded, malformedMessage, limitReached, storageFailed, note
     case hopFailed, hopAnswers, resolverFailed, resolverAnswers, connectionFailed, configurationReloaded
+    case messageTraced
 
     package var name: String {
         "\(self)".reduce(into: "") { text, letter in
@@ -28,19 +29,27 @@ package enum LogPriority: UInt8 {
 package enum LogField: UInt8 {
     case message = 1
     case callID, method, status, from, to, branch, peer
+    /// Of a traced message: "in" or "out", the process that has it, the errno where it could not be sent, and
+    /// itself.
+    case direction, handler, error, rawMessage
 }
 
 /// Log entries of one process on their way to the logger: a byte ring with one producer and one consumer.
 ///
 ///     header: | tail (producer) | head (logger) | dropped (producer) |      bytes …
-///     entry:  | length : 16 | event : 8 | priority : 8 | fields … |   field: | id : 8 | length : 16 | bytes |
+///     ring:   | length : 32 | entry | length : 32 | entry | …
+///     entry:  | event : 8 | priority : 8 | microseconds since 1970 : 64 | fields … |
+///     field:  | id : 8 | length : 24 | bytes |
 ///
-/// A full ring drops the entry and counts it: a stalled journal stalls nobody.
+/// A full ring drops the entry and counts it: a stalled journal stalls nobody. The ring holds some of the
+/// longest messages, which tracing writes as they are; pages that are never reached are never had.
 package struct LogRing: BitwiseCopyable {
-    package static let capacity = 1 << 18
+    package static let capacity = 1 << 20
     package static var bytes: Int { 64 + capacity }
-    /// The longest entry.
-    package static let maximumEntry = 4096
+    /// The longest entry: a message of 65,535 bytes, somewhat longer where credentials are replaced, and the
+    /// other fields.
+    package static let maximumEntry = 96 << 10
+    private static let lengthBytes = 4
 
     private let memory: Memory
     private let base: Int
@@ -62,33 +71,54 @@ package struct LogRing: BitwiseCopyable {
 
     /// Appends a formed entry; false where it was dropped.
     package func append(_ entry: Span<UInt8>) -> Bool {
-        let length = entry.count + 2
+        let length = entry.count + LogRing.lengthBytes
         let position = tail
         if Int(position - head) + length > LogRing.capacity || entry.count > LogRing.maximumEntry {
             memory.storeAtomic(dropped + 1, at: base + 16)
             return false
         }
-        put(UInt8(truncatingIfNeeded: entry.count), position)
-        put(UInt8(truncatingIfNeeded: entry.count >> 8), position + 1)
-        for index in entry.indices { put(entry[index], position + 2 + UInt64(index)) }
+        for index in 0..<LogRing.lengthBytes {
+            let byte = UInt8(truncatingIfNeeded: entry.count >> (8 * index))
+            memory.store(byte, at: place(position + UInt64(index)))
+        }
+        let start = position + UInt64(LogRing.lengthBytes)
+        let first = stretch(start, entry.count)
+        var writer = memory.writer(place(start), capacity: first)
+        writer.append(entry, from: 0, to: first)
+        writer = memory.writer(base + 64, capacity: entry.count - first)
+        writer.append(entry, from: first, to: entry.count)
         memory.storeAtomic(position + UInt64(length), at: base)
         return true
     }
 
-    private func put(_ byte: UInt8, _ position: UInt64) {
-        memory.store(byte, at: base + 64 + Int(position % UInt64(LogRing.capacity)))
+    private func place(_ position: UInt64) -> Int {
+        base + 64 + Int(position % UInt64(LogRing.capacity))
     }
 
-    private func byte(_ position: UInt64) -> UInt8 {
-        memory.load(base + 64 + Int(position % UInt64(LogRing.capacity)))
+    /// How many of `count` bytes lie at `position` before the ring begins anew.
+    private func stretch(_ position: UInt64, _ count: Int) -> Int {
+        min(count, LogRing.capacity - Int(position % UInt64(LogRing.capacity)))
+    }
+
+    /// The length of the entry at `position`; never more than there can be.
+    private func length(at position: UInt64) -> Int {
+        var length = 0
+        for index in 0..<LogRing.lengthBytes {
+            let byte: UInt8 = memory.load(place(position + UInt64(index)))
+            length |= Int(byte) << (8 * index)
+        }
+        return min(length, LogRing.maximumEntry)
     }
 
     /// Copies the oldest entry into `writer` and leaves it in the ring; false where there is none.
     package func peek(into writer: inout ByteWriter) -> Bool {
         let position = head
         if position == tail { return false }
-        let count = Int(byte(position)) | Int(byte(position + 1)) << 8
-        for index in 0..<count { writer.append(byte(position + 2 + UInt64(index))) }
+        let count = length(at: position)
+        let start = position + UInt64(LogRing.lengthBytes)
+        let first = stretch(start, count)
+        writer.append(memory.bytes(place(start), count: first))
+        writer.append(memory.bytes(base + 64, count: count - first))
         return true
     }
 
@@ -96,8 +126,8 @@ package struct LogRing: BitwiseCopyable {
     package func drop() {
         let position = head
         if position == tail { return }
-        let count = Int(byte(position)) | Int(byte(position + 1)) << 8
-        memory.storeAtomic(position + 2 + UInt64(count), at: base + 8)
+        let next = position + UInt64(LogRing.lengthBytes + length(at: position))
+        memory.storeAtomic(next, at: base + 8)
     }
 }
 
@@ -109,6 +139,8 @@ package struct LogEntry {
         self.writer = writer
         self.writer.append(event.rawValue)
         self.writer.append(priority.rawValue)
+        let time = Clock.epochMicroseconds()
+        for shift in 0..<UInt64(8) { self.writer.append(UInt8(truncatingIfNeeded: time >> (8 * shift))) }
     }
 
     /// Adds a field; a value over 1,000 bytes is cut, and control characters are for the logger to mask.
@@ -139,10 +171,22 @@ package struct LogEntry {
         writer.append(decimal: number)
     }
 
+    /// Adds a field whose value `write` makes; it is not cut.
+    package mutating func add(_ field: LogField, writing write: (inout ByteWriter) -> Void) {
+        let place = writer.count + 1
+        head(field, 0)
+        let start = writer.count
+        write(&writer)
+        if writer.overflowed { return }
+        for index in 0..<3 {
+            let byte = UInt8(truncatingIfNeeded: (writer.count - start) >> (8 * index))
+            writer.replace(byte, at: place + index)
+        }
+    }
+
     private mutating func head(_ field: LogField, _ count: Int) {
         writer.append(field.rawValue)
-        writer.append(UInt8(truncatingIfNeeded: count))
-        writer.append(UInt8(truncatingIfNeeded: count >> 8))
+        for index in 0..<3 { writer.append(UInt8(truncatingIfNeeded: count >> (8 * index))) }
     }
 
     /// The entry, for `LogRing.append`; nil where it did not fit.

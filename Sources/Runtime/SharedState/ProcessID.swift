@@ -1,3 +1,5 @@
+import Platform
+
 /// A process of the service, by the number that indexes tables, mailboxes and descriptors.
 package struct ProcessID: BitwiseCopyable, Hashable, Sendable {
     package let rawValue: UInt8
@@ -19,6 +21,19 @@ package struct ProcessID: BitwiseCopyable, Hashable, Sendable {
     package static let limit = 4 + maximumWorkers
 
     package var index: Int { Int(rawValue) }
+
+    /// Writes that name without an allocation.
+    package func writeName(to writer: inout ByteWriter) {
+        switch rawValue {
+        case 0: writer.append("master")
+        case 1: writer.append("locator")
+        case 2: writer.append("resolver")
+        case 3: writer.append("logger")
+        default:
+            writer.append("worker ")
+            writer.append(decimal: UInt64(rawValue - 4))
+        }
+    }
 
     /// "master", "locator", "worker 3": for titles and SIPFORK_PROCESS.
     package var name: String {

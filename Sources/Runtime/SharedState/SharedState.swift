@@ -51,6 +51,7 @@ package struct SharedState: BitwiseCopyable {
     package let deadPeers: DeadPeers
     package let load: LoadSamples
     package let remarks: Remarks
+    package let trace: TraceRegion
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -89,6 +90,7 @@ package struct SharedState: BitwiseCopyable {
         deadPeers = DeadPeers(memory: memory, at: planner.placeRegion(DeadPeers.bytes))
         load = LoadSamples(memory: memory, at: planner.placeRegion(LoadSamples.bytes))
         remarks = Remarks(memory: memory, at: planner.placeRegion(Remarks.bytes))
+        trace = TraceRegion(memory: memory, at: planner.placeRegion(TraceRegion.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterScratch = planner.placeRegion(SharedState.masterScratchBytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
@@ -188,7 +190,7 @@ package struct SharedState: BitwiseCopyable {
             MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
             Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
-            DeadPeers.bytes, LoadSamples.bytes, Remarks.bytes,
+            DeadPeers.bytes, LoadSamples.bytes, Remarks.bytes, TraceRegion.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }

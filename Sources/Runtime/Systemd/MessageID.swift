@@ -39,4 +39,6 @@ package enum MessageID {
     package static let connectionFailed: StaticString = "857f1a3f3d1f4553b314f88cb6904b12"
     /// A reload was carried out, or has left something for the next start.
     package static let configurationReloaded: StaticString = "e3d0c6b7fb7d4a3c9e5b6d4c9a1f2e70"
+    /// A message of a call that is traced came in or went out.
+    package static let messageTraced: StaticString = "5a3ef9ab57ec4d2ab30cd9e33a8bbf7a"
 }

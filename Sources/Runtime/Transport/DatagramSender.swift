@@ -58,9 +58,14 @@ import SharedState
 
     /// Sends entries 0 ..< `count`; the number that the kernel refused.
     ///
-    /// - Parameter onFailure: each of these, and the errno; not what just found no room in the socket.
+    /// - Parameters:
+    ///   - isWatched: `onEnd` is to be called.
+    ///   - onFailure: each of these, and the errno; not what just found no room in the socket.
+    ///   - onEnd: each entry once it has left or failed, in order; the errno, or 0.
     package func flush(
-        _ turn: Turn, count: Int, onFailure: (OutboxEntry, Int32) -> Void = { _, _ in }
+        _ turn: Turn, count: Int, isWatched: Bool = false,
+        onFailure: (OutboxEntry, Int32) -> Void = { _, _ in },
+        onEnd: (OutboxEntry, Int32) -> Void = { _, _ in }
     ) -> (sent: Int, failed: Int) {
         var sent = 0
         var failed = 0
@@ -80,6 +85,9 @@ import SharedState
             while done < filled {
                 let result = unsafe cp_send(socket, batch + done, Int32(filled - done))
                 if result > 0 {
+                    if isWatched {
+                        for index in done..<done + Int(result) { onEnd(turn.entry(first + index), 0) }
+                    }
                     done += Int(result)
                     sent += Int(result)
                     tries = 0
@@ -90,6 +98,7 @@ import SharedState
                 } else {
                     let code = SystemError.lastCode
                     if code != EAGAIN && code != ENOBUFS { onFailure(turn.entry(first + done), code) }
+                    if isWatched { onEnd(turn.entry(first + done), code) }
                     done += 1
                     failed += 1
                     tries = 0

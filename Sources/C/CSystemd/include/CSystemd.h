@@ -1,5 +1,6 @@
 // libsystemd: notification and journal. Only what Swift cannot say is wrapped here.
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -14,3 +15,15 @@ uint64_t cs_watchdog(void);
 int cs_journal_send(const struct iovec *fields, int count);
 // True where the descriptor is the journal's stream that systemd names in $JOURNAL_STREAM ("device:inode").
 int cs_is_journal(int descriptor);
+
+// Reading the journal. Opens that of this machine, or count files of any; NULL and a negative errno in error on failure.
+void *cs_reader_open(const char *const *files, int count, int *error);
+void cs_reader_close(void *reader);
+// Only entries with this field ("NAME=value"), and with all others asked for.
+int cs_reader_match(void *reader, const void *field, size_t length);
+// Goes to the next entry: 1, 0 behind the last, negative errno.
+int cs_reader_next(void *reader);
+// Microseconds since 1970 at which the journal took the entry; 0 where it does not say.
+uint64_t cs_reader_time(void *reader);
+// The value of a field, valid until the next call, or NULL.
+const void *cs_reader_field(void *reader, const char *name, size_t *length);

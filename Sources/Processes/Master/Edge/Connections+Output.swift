@@ -6,8 +6,12 @@ import Syntax
 /// Messages of workers: to the connection they name, else to the one to their peer, else to a new one. What the
 /// kernel does not take at once waits in the connection's own queue, so a peer that does not read holds up nobody.
 extension Connections {
-    /// Sends a message; where that fails, and a request was sent, its worker is told.
-    mutating func send(_ bytes: Span<UInt8>, to endpoint: Endpoint, _ mark: RequestMark?, _ now: UInt64) {
+    /// Sends a message; where that fails, and a request was sent, its worker is told. The peer whose connection
+    /// took it, and 0, or the errno.
+    @discardableResult
+    mutating func send(
+        _ bytes: Span<UInt8>, to endpoint: Endpoint, _ mark: RequestMark?, _ now: UInt64
+    ) -> (peer: SocketAddress, code: Int32) {
         var code: Int32 = 0
         // A connection that turns out to be broken is replaced, at last by one that is new.
         for attempt in 1...3 {
@@ -15,15 +19,17 @@ extension Connections {
             if let found, mark != nil, isOver(found, now) { continue }
             guard let index = found ?? open(endpoint, now, &code) else { break }
             let isNew = table[index].phase == .connecting
+            let peer = table[index].peer
             code = transmit(index, bytes, mark, now)
             if code == 0 {
                 state.counters.add(.messagesSent, .master)
-                return
+                return (peer, 0)
             }
             if isNew || code == ENOBUFS { break }
         }
         state.counters.add(.sendErrors, .master)
         if let mark { tell(mark, code) }
+        return (endpoint.peer, code)
     }
 
     private func find(_ endpoint: Endpoint, isRequest: Bool) -> Int? {

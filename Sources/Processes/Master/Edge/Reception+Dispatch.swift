@@ -34,6 +34,7 @@ extension Reception {
         if fault != 0 {
             if !index.isRequest {
                 state.counters.add(.badResponses, .master)
+                noteReceived(Message(bytes, index), header, .dropped("it is malformed"))
                 return .dropped
             }
             var marked = header
@@ -64,10 +65,12 @@ extension Reception {
             else {
                 if header.endpoint.isReliable { state.counters.add(counter, .master) }
                 state.counters.add(.strayResponses, .master)
+                noteReceived(message, header, .dropped("it answers nothing of ours"))
                 return .dropped
             }
             if branch.isStateless && stateless.isActive {
                 if header.endpoint.isReliable { state.counters.add(counter, .master) }
+                noteReceived(message, header, .handled(.master))
                 forwardResponse(message, branch, header)
                 return .dropped
             }
@@ -79,10 +82,25 @@ extension Reception {
             }
         }
         let receiver = ProcessID.worker(worker)
-        guard pool.mayHand(to: receiver) else { return .noSlot }
-        guard state.masterRing(to: receiver).append(mail) else { return .noMail }
+        guard pool.mayHand(to: receiver) else { return refuse(message, header, .noSlot) }
+        guard state.masterRing(to: receiver).append(mail) else { return refuse(message, header, .noMail) }
+        noteReceived(message, header, .handled(receiver))
         if header.endpoint.isReliable { state.counters.add(counter, .master) }
         return .handed
+    }
+
+    /// A worker has no room for a message. One of a stream will be here again.
+    private mutating func refuse(
+        _ message: Message, _ header: SlotHeader, _ result: Dispatch
+    ) -> Dispatch {
+        if !header.endpoint.isReliable { noteReceived(message, header, .dropped("its worker has no room")) }
+        return result
+    }
+
+    /// Tells of a message where its call is traced.
+    @inline(__always)
+    mutating func noteReceived(_ message: Message, _ header: SlotHeader, _ fate: TracedMessage.Fate) {
+        if trace.isOn { trace.noteReceived(message, header.endpoint, fate) }
     }
 
     private func workerOfCall(_ message: Message) -> Int {

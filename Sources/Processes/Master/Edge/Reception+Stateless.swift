@@ -29,7 +29,10 @@ extension Reception {
     mutating func forward(
         _ message: Message, _ slot: SlotReference, _ header: SlotHeader, mayWait: Bool = true
     ) -> Forwarding {
-        if message.method == .ack && core.acknowledgesAnswer(message) { return .done }
+        if message.method == .ack && core.acknowledgesAnswer(message) {
+            noteReceived(message, header, .handled(.master))
+            return .done
+        }
         let source = RequestSource(message, header.endpoint)
         var request = RoutedRequest(message, source, core.identity, keys)
         let isHopByHop = message.method == .ack || message.method == .cancel
@@ -38,6 +41,8 @@ extension Reception {
             ? RouteMark.isGenuine(message, request.routing, keys: keys) : !message.toTag.isEmpty
         let match = core.route(of: message, request, isInDialog: isInDialog, asInvite: isHopByHop)
         if match == nil && core.isForUs(message, request.routing) { return .toWorker }
+        // What has waited for the resolver was told of before.
+        if mayWait { noteReceived(message, header, .handled(.master)) }
         request.loopMark = LoopCheck.mark(message, route: match?.route, withToTag: false, keys: keys)
         if LoopCheck.isLoop(message, mark: request.loopMark) {
             state.counters.add(.loopsDetected, .master)
@@ -156,7 +161,13 @@ extension Reception {
             stateless.output.append(state.memory.bytes(Int(entry.first), count: count), to: entry.endpoint)
             return
         }
-        state.counters.add(stateless.sender.send(entry) ? .messagesSent : .sendErrors, .master)
+        let isSent = stateless.sender.send(entry)
+        state.counters.add(isSent ? .messagesSent : .sendErrors, .master)
+        if trace.isOn {
+            let code = SystemError.lastCode
+            let bytes = state.memory.bytes(Int(entry.first), count: Int(entry.firstCount))
+            trace.noteSent(bytes, entry.endpoint, isSent ? .handled(.master) : .notSent(.master, code))
+        }
     }
 
     /// An answer without state; never to an ACK.

@@ -28,11 +28,13 @@ import Syntax
     private var hand: [SlotReference] = []
     private(set) var core: ProxyCore
     var stateless: Stateless
+    var trace: MessageTrace
 
     /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
     init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
         core = ProxyCore(state, keys: keys)
         stateless = Stateless(state, sockets: sockets)
+        trace = MessageTrace(state)
         self.state = state
         self.keys = keys
         workers = Int(state.sizes.workers)

@@ -63,6 +63,9 @@ extension MasterProcess {
             case "reload\n":
                 controlPeers.forget(peer)
                 reload(for: peer)
+            case let text where text.hasPrefix("trace "):
+                controlPeers.forget(peer)
+                ControlSocket.answer(peer, trace(request))
             case let text:
                 if text.hasPrefix("view") { ControlSocket.sendView(peer, arena.descriptor.number) }
                 controlPeers.remove(peer)
@@ -145,7 +148,9 @@ extension MasterProcess {
     private mutating func send(_ mail: Mail, _ now: UInt64) {
         guard state.slots.isHeld(mail.slot, by: .master) else { return }
         let endpoint = state.slots.header(mail.slot.index).endpoint
-        connections.send(state.slots.bytes(mail.slot.index), to: endpoint, RequestMark(mail), now)
+        let bytes = state.slots.bytes(mail.slot.index)
+        let sent = connections.send(bytes, to: endpoint, RequestMark(mail), now)
+        if reception.trace.isOn { reception.trace.noteSent(bytes, endpoint, by: mail.sender, sent) }
         state.slots.release(mail.slot, by: .master)
     }
 
