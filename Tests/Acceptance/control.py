@@ -37,7 +37,8 @@ def status():
         true(after["counters"]["requests_received"] >= seen["counters"]["requests_received"] + 2, "requests_received")
         hang_up(*sides)
         text = proxy.control("status").stdout
-        for word in (str(proxy.process.pid), "stateful", "bindings", "transactions"):
+        words = (str(proxy.process.pid), "stateful", proxy.address[0], "registrations", "transactions", "forks_started")
+        for word in words:
             contains(text, word, "status for people")
         proxy.idle()
 
@@ -143,7 +144,7 @@ def terminal_signals():
         for pid in children:
             os.kill(pid, signal.SIGHUP)
         proxy.process.send_signal(signal.SIGHUP)
-        proxy.await_log("SIGHUP")
+        proxy.await_log("reloaded: nothing has changed")
         equal(proxy.status()["workers"], before["workers"], "workers after SIGHUP")
         # Children first: they must not be gone before the master has heard of it.
         for pid in children:
