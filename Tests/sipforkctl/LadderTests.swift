@@ -68,6 +68,34 @@ struct LadderTests {
         return entries
     }()
 
+    /// The call of sipforkctl(8).
+    static let example: LadderView = {
+        let first = LadderEntry.Fork(index: 0)
+        let second = LadderEntry.Fork(index: 1)
+        let desk = "tcp:192.0.2.8:5060"
+        var view = LadderView(
+            callID: "843817637684230@998sdasdh09",
+            [
+                message(0, .incoming, alice, "INVITE", "worker 1"),
+                message(1100, .outgoing, bob, "INVITE", "worker 1", fork: first),
+                message(1300, .outgoing, desk, "INVITE", "worker 0", fork: second),
+                message(32000, .incoming, bob, "180 Ringing", "worker 1", fork: first),
+                message(32200, .outgoing, alice, "180 Ringing", "worker 1"),
+                message(45000, .incoming, desk, "603 Decline", "worker 0", fork: second),
+                message(45100, .outgoing, desk, "ACK", "worker 0", fork: second),
+                message(45200, .outgoing, bob, "CANCEL", "worker 1", fork: first),
+                message(46900, .incoming, bob, "200 OK", "worker 1", fork: first, method: "CANCEL"),
+                message(47000, .incoming, bob, "487 Request Terminated", "worker 1", fork: first),
+                message(47200, .outgoing, bob, "ACK", "worker 1", fork: first),
+                note(47300, "call failed: 603 Decline for sip:bob@example.org"),
+                message(47400, .outgoing, alice, "603 Decline", "worker 1"),
+                message(52100, .incoming, alice, "ACK", "worker 1"),
+            ])
+        view.style = LadderStyle(width: 80, isUnicode: false)
+        view.start = "2026-11-22 20:15:02 CET"
+        return view
+    }()
+
     private func picture(_ entries: [LadderEntry], _ width: Int, isUnicode: Bool = true) -> String {
         var view = LadderView(callID: "a84b4c76e66710@pc33.atlanta.com", entries)
         view.style = LadderStyle(width: width, isUnicode: isUnicode)

@@ -58,6 +58,13 @@ struct ManualTests {
         #expect(page.contains(".Bd -literal\n# sipforkctl status\n\(screen).Ed\n"), "\(screen)")
     }
 
+    @Test("sipforkctl(8) shows a call as ladder draws it")
+    func ladder() throws {
+        let page = try String(
+            contentsOf: repository.appending(path: "man/sipforkctl.8"), encoding: .utf8)
+        #expect(page.contains(".Bd -literal\n\(LadderTests.example.text).Ed\n"))
+    }
+
     @Test("sipforkd(8) lists the values of SIPFORK_EVENT")
     func events() throws {
         let page = try lines("man/sipforkd.8")

@@ -18,19 +18,19 @@ struct RemarkWriter {
         guard record.priority <= LogPriority.warning.rawValue else { return }
         text.reset()
         LogForm.writeText(of: record, limit: Remark.maximumText, to: &text)
-        append(record.event.rawValue, process)
+        append(record.event.rawValue, process, record.time / 1_000_000)
     }
 
     /// Entries of a process that were dropped.
     mutating func add(dropped count: UInt64, of process: ProcessID) {
         text.reset()
         LogForm.writeDroppedText(count, process, to: &text)
-        append(Remark.logDropped, process)
+        append(Remark.logDropped, process, Clock.epochSeconds())
     }
 
-    private func append(_ event: UInt8, _ process: ProcessID) {
+    private func append(_ event: UInt8, _ process: ProcessID, _ seconds: UInt64) {
         var remark = Remark()
-        remark.time = Clock.epochSeconds()
+        remark.time = seconds
         remark.process = process
         remark.event = event
         remark.setText(text.written)
