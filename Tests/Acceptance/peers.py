@@ -77,12 +77,18 @@ def refuse(callee, invite, status, reason="", tag=None, **more):
     return response
 
 
-def establish(caller, callee, user="bob", invite=None):
-    """A whole set-up: INVITE, 180, 200, ACK along the route; gives the dialogs of caller and callee."""
+def calls(caller, callee, user, invite=None):
+    """INVITE and 180; gives the INVITE as it was sent and as it arrived."""
     invite = invite or caller.invite(user)
     seen = callee.expect("INVITE")
     callee.answer(seen, 180, "Ringing")
     caller.answer_of(invite, 180)
+    return invite, seen
+
+
+def establish(caller, callee, user="bob", invite=None):
+    """A whole set-up: INVITE, 180, 200, ACK along the route; gives the dialogs of caller and callee."""
+    invite, seen = calls(caller, callee, user, invite)
     ok = callee.answer(seen, 200, "OK")
     response = caller.answer_of(invite, 200)
     outgoing = Dialog.of_caller(caller, invite, response)

@@ -4,7 +4,7 @@ import socket
 import time
 
 from marks import step
-from peers import establish, hang_up
+from peers import calls, establish, hang_up
 from service import CONFIGURATION, UNIT
 from testing import contains, equal, true
 from ua import Dialog
@@ -15,10 +15,7 @@ from waiting import eventually
 def kill_workers(service):
     with service.phone("alice", "127.0.0.2") as alice, service.phone("carol", "127.0.0.4") as carol:
         carol.register()
-        invite = alice.invite("carol")
-        seen = carol.expect("INVITE")
-        carol.answer(seen, 180, "Ringing")
-        alice.answer_of(invite, 180)
+        invite, seen = calls(alice, carol, "carol")
         before = len(service.journal("SIPFORK_EVENT=child-died"))
         for index in range(3):
             service.kill_child(f"worker {index}")

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from marks import step
-from peers import establish, hang_up, refuse
+from peers import calls, establish, hang_up, refuse
 from service import CONFIGURATION, ROOT, UNIT
 from testing import contains, equal, true
 from ua import UA
@@ -43,10 +43,7 @@ def control(service):
     pids = {worker["pid"] for worker in service.ctl("workers")}
     with service.phone("alice", "127.0.0.2") as alice, service.phone("carol", "127.0.0.4") as carol:
         carol.register()
-        invite = alice.invite("carol")
-        seen = carol.expect("INVITE")
-        carol.answer(seen, 180, "Ringing")
-        alice.answer_of(invite, 180)
+        invite, seen = calls(alice, carol, "carol")
         rows = [row for row in service.ctl("transactions") if row["call_id"] == invite.get("Call-ID")]
         equal(len(rows), 1, "transactions of the call")
         equal([fork["target"] for fork in rows[0]["forks"]], [carol.uri], "targets of its forks")

@@ -1,7 +1,7 @@
 """systemctl reload: good and bad configurations, while a call rings."""
 
 from marks import step
-from peers import establish
+from peers import calls, establish
 from service import CONFIGURATION, UNIT
 from testing import contains, equal, true
 from ua import UA, Dialog
@@ -42,10 +42,7 @@ def reload_ringing(service):
     registered = service.ctl("registrations")
     with service.phone("alice", "127.0.0.2") as alice, service.phone("carol", "127.0.0.4") as carol:
         carol.register()
-        invite = alice.invite("carol")
-        seen = carol.expect("INVITE")
-        carol.answer(seen, 180, "Ringing")
-        alice.answer_of(invite, 180)
+        invite, seen = calls(alice, carol, "carol")
         service.configure(("domains", 'domains = ["localhost", "example.org", "example.net"]'))
         service.run("systemctl", "reload", UNIT)
         entry = service.await_journal("SIPFORK_EVENT=configuration-reloaded")[-1]
