@@ -185,6 +185,23 @@ import Testing
         #expect(try #require(callee.hear()).hasPrefix("CANCEL "))
     }
 
+    /// Other requests likewise, whose transactions have no CANCEL: its 2xx is the answer, a failure of it is nobody's.
+    @Test(arguments: [200, 404]) func aSilentCandidateMayAnswerAMessage(status: Int) throws {
+        let world = try StreamTests.world { $0.candidateTimeout = 100 }
+        let (caller, callee) = (Phone(), Phone())
+        var worker = try world.worker(0)
+        world.deliver(invite(callee, from: caller, "MESSAGE"), from: caller.address, to: 0)
+        worker.run(turns: 1)
+        let first = world.text(in: try #require(world.sent(to: .master).last).slot)
+        let second = try #require(wait(for: callee, &worker))
+        world.deliver(response(status, to: first), from: callee.address, to: 0)
+        worker.run(turns: 1)
+        #expect(heard(by: caller) == (status == 200 ? ["200"] : []))
+        world.deliver(response(486, to: second), from: callee.address, to: 0)
+        worker.run(turns: 1)
+        #expect(heard(by: caller) == (status == 200 ? [] : ["486"]))
+    }
+
     /// It rings after the next one was asked: it shall stop, and nobody hears of it.
     @Test func aLateRingIsCancelled() throws {
         let world = try StreamTests.world { $0.candidateTimeout = 100 }

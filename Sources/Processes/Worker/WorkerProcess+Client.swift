@@ -61,7 +61,7 @@ extension WorkerProcess {
     /// What the server transaction hears of a response.
     private mutating func pass(_ status: UInt16, _ record: ForkRecord, _ slot: SlotReference) {
         if record.isAbandoned {
-            guard record.isInvite, 200...299 ~= status else { return }
+            guard 200...299 ~= status else { return }
             // §16.7 step 10: it has answered after all, so whoever was asked in its place need not.
             cancelCurrent(record.server, fork: record.fork)
         }
@@ -238,22 +238,17 @@ extension WorkerProcess {
             }
         }
         if record.patienceEnd != 0 && record.patienceEnd <= now && !effects.contains(.terminated) {
-            effects.formUnion(leaveBehind(&record))
+            leaveBehind(&record)
         }
         conclude(effects, &record, cell)
     }
 
     /// A candidate has said nothing for so long that the next one is asked. What it may say yet: a ringing phone
-    /// is cancelled, a call that it has answered goes through.
-    private mutating func leaveBehind(_ record: inout ForkRecord) -> Effects {
+    /// is cancelled, a 2xx goes through.
+    private mutating func leaveBehind(_ record: inout ForkRecord) {
         record.patienceEnd = 0
-        guard tryNext(after: &record, !record.timer.isCancelled) else { return [] }
-        if record.isInvite {
-            _ = record.timer.cancel(now: now, values: values)
-            return []
-        }
-        return record.nonInvite.transportError(
-            now: now, values: values, reliable: record.endpoint.isReliable)
+        guard tryNext(after: &record, !record.timer.isCancelled) else { return }
+        if record.isInvite { _ = record.timer.cancel(now: now, values: values) }
     }
 
     /// Sends a fork's request, which wants to hear where that fails.
