@@ -193,8 +193,8 @@ struct WorkerProcess: ~Copyable {
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
             turn.forgetOutbox()
         }
-        // After the commit; should this process end before the flush does, its successor finds the mail all the
-        // same.
+        // After the commit: should this process end before the flush does, its successor finds the mail all
+        // the same.
         if log.takeWake() { send(Mail(.logged), to: .logger) }
         flushRing(.master)
         flushRing(.locator)

@@ -18,8 +18,8 @@ struct LadderStyle: Equatable {
     var cut: String { isUnicode ? "…" : "~" }
 }
 
-/// A call as a sequence diagram: one column for each peer, ours between those who came to us and those whom we went
-/// to, and at the right the process that has the message.
+/// A call as a sequence diagram: one column for each peer, ours between those who came to us and those whom we
+/// went to, and at the right the process that has the message.
 ///
 ///              udp:192.0.2.4:5060   sipfork   udp:192.0.2.7:5060
 ///        0.000         │ ─ INVITE ──▶ │               │           worker 1
@@ -104,8 +104,8 @@ struct LadderDrawing {
         return "\(Layout.printable(entry.process)), fork \(fork.index)\(attempt)"
     }
 
-    /// The longest of these that has at most so many columns: "200 OK (BYE) again", "200 OK (BYE)", "200 (BYE)",
-    /// "200".
+    /// The longest of these that has at most so many columns: "200 OK (BYE) again", "200 OK (BYE)",
+    /// "200 (BYE)", "200".
     private func label(_ entry: LadderEntry, _ room: Int) -> String {
         let method = Layout.printable(entry.method)
         guard let status = entry.status else {

@@ -3,8 +3,8 @@ import Proxy
 import Syntax
 import Systemd
 
-/// An entry of the journal about one call: a message of it that was traced, or something else that the service
-/// said of it.
+/// An entry of the journal about one call: a message of it that was traced, or something else that the
+/// service said of it.
 struct LadderEntry: Equatable {
     enum Kind: String {
         case incoming = "in"
@@ -44,7 +44,7 @@ struct LadderEntry: Equatable {
 }
 
 extension LadderEntry {
-    /// - Parameters: journalTime: when the journal took it; field: the value of a field, nil where there is none.
+    /// - Parameters: journalTime: when the journal took it; field: the value of a field, nil for none.
     init(journalTime: UInt64, field: (String) -> [UInt8]?) {
         func text(_ name: String) -> String { field(name).map { String(decoding: $0, as: UTF8.self) } ?? "" }
         time = UInt64(text("SIPFORK_TIME")) ?? journalTime

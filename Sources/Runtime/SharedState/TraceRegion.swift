@@ -4,12 +4,12 @@ import SharedMemory
 
 /// Which calls are traced: what the operator wants, and the calls that were met.
 ///
-///     region: | on : 64 | generation : 64 | since : 64 | calls : 64 | key : 128 | length : 64 | filter : 256 |
+///     region: | on : 64 | generation : 64 | since : 64 | calls : 64 | key : 128 | length : 64 | filter |
 ///     marks:  1024 × 64, each the keyed hash of a Call-ID, at the place that it has by itself; 0: none
 ///
-/// Written by the master only. All others ask `isOn`, one load, and then whether a Call-ID is marked. Two calls
-/// that share a mark's place make each other forgotten, until the filter meets a message of the one again. The
-/// key keeps strangers from choosing Call-IDs that do that.
+/// Written by the master only. All others ask `isOn`, one load, and then whether a Call-ID is marked. Two
+/// calls that share a mark's place make each other forgotten, until the filter meets a message of the one
+/// again. The key keeps strangers from choosing Call-IDs that do that.
 package struct TraceRegion: BitwiseCopyable {
     package static let markCount = 1024
     package static let longestFilter = 256

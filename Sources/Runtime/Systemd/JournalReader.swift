@@ -1,7 +1,7 @@
 import CSystemd
 import Glibc
 
-/// Reads entries of the systemd journal (sd-journal(3)): those that have all of some fields, from the oldest on.
+/// Reads entries of the systemd journal (sd-journal(3)): those that have all of some fields, the oldest first.
 @safe package struct JournalReader: ~Copyable {
     /// Why nothing can be read.
     package struct Failure: Error {

@@ -2,8 +2,8 @@ import Platform
 import SharedState
 import Syntax
 
-/// What the log is told of a message of a call that is traced: a line for the eye, fields to search for, and the
-/// message itself without its credentials.
+/// What the log is told of a message of a call that is traced: a line for the eye, fields to search for, and
+/// the message itself without its credentials.
 ///
 ///     in INVITE sip:bob@example.org from udp:192.0.2.4:5060 to worker 1
 ///     out 180 Ringing to udp:192.0.2.4:5060 by worker 1

@@ -5,8 +5,8 @@ import SharedMemory
 import SharedState
 import Syntax
 
-/// Tracing in the master: what is received is held against the filter, and what it sends by itself or for workers
-/// is told of where its call is marked. While nothing is traced, each asks one word.
+/// Tracing in the master: what is received is held against the filter, and what it sends by itself or for
+/// workers is told of where its call is marked. While nothing is traced, each asks one word.
 struct MessageTrace {
     private let region: TraceRegion
     private let line: ByteWriter
