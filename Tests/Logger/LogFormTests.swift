@@ -104,7 +104,7 @@ struct LogFormTests {
             (Array("a\nb\r\u{1B}[2J\t\0".utf8), "a?b??[2J??"), ([0x7F, 0x80, 0xFF, 0xC2, 0x41], "????A"),
             (Array("Grüße, 世界 😀".utf8), "Grüße, 世界 😀"), ([0xC2, 0x9B, 0x41], "??A"), ([0xC0, 0xAF], "??"),
             ([0xED, 0xA0, 0x80], "???"), ([0xF4, 0x90, 0x80, 0x80], "????"), ([0xE4, 0xB8], "??"),
-            ([0xF0, 0x9F, 0x98], "???"),
+            ([0xF0, 0x9F, 0x98], "???"), (Array("a\u{202E}b\u{2066}c\u{200F}".utf8), "a???b???c???"),
         ] as [([UInt8], String)])
     func masksWhatIsNotPrintable(_ bytes: [UInt8], _ shown: String) {
         #expect(FormProbe.line(FormProbe.bytes(.note, .info, [(.message, bytes)])) == "<6>\(shown)\n")
@@ -114,8 +114,10 @@ struct LogFormTests {
         let fields = FormProbe.fields(
             FormProbe.bytes(.note, .info, [(.message, bytes), (.callID, bytes)]), of: .master)
         #expect(fields[4] == Array("MESSAGE=\(shown)".utf8))
-        // Searched for by its bytes.
-        #expect(fields[5] == Array("SIP_CALL_ID=".utf8) + bytes)
+        // journalctl -x puts fields into the catalogue's text as they are.
+        #expect(fields[5] == Array("SIP_CALL_ID=\(shown)".utf8))
+        let raw = FormProbe.fields(FormProbe.bytes(.note, .info, [(.rawMessage, bytes)]), of: .master)
+        #expect(raw[4] == Array("SIP_MESSAGE=".utf8) + bytes)
     }
 
     @Test func survivesAnyBytes() {

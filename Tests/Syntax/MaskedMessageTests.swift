@@ -35,13 +35,33 @@ struct MaskedMessageTests {
         ] as [(String, String)])
     func hidesCredentials(header: String, shown: String) {
         for (front, back) in [
-            ("REGISTER sip:h SIP/2.0\r\n", "\r\nCSeq: 1 REGISTER\r\n\r\nAuthorization: of the body\r\n"),
+            ("REGISTER sip:h SIP/2.0\r\n", "\r\nCSeq: 1 REGISTER\r\n\r\nIn the body\r\n"),
             ("\r\n\r\nREGISTER sip:h SIP/2.0\r\nVia: x\r\n", "\r\n\r\n"),
             ("SIP/2.0 200 OK\nVia: x\n", "\n\n"),
         ] {
             // A blank in front makes it part of the line before where there is one.
             if header.hasPrefix(" ") && front.contains("Via") { continue }
             #expect(masked(front + header + back) == front + shown.description + back, "\(header)")
+        }
+    }
+
+    /// Behind whatever fault it stands, and however long the message is.
+    @Test(arguments: [
+        ("Authorization Digest secret", "Authorization: ***"),
+        ("Authorization\u{0}: secret", "Authorization: ***"),
+        ("X: y\rAuthorization: secret", "X: y\rAuthorization: ***"),
+        ("X: y\n\nAuthorization: secret", "X: y\n\nAuthorization: ***"),
+        ("X: y\r\n Authorization: secret", "X: y\r\n Authorization: ***"),
+        (
+            "X: y\r\n\r\nINVITE sip:a@h SIP/2.0\r\nAuthorization: secret",
+            "X: y\r\n\r\nINVITE sip:a@h SIP/2.0\r\nAuthorization: ***"
+        ),
+    ])
+    func hidesWhatIsFaulty(header: String, shown: String) {
+        for filler in ["", String(repeating: "Z: z\r\n", count: 12_000)] {
+            let front = "OPTIONS sip:h SIP/2.0\r\n\(filler)"
+            let isRight = masked("\(front)\(header)\r\n\r\n") == "\(front)\(shown)\r\n\r\n"
+            #expect(isRight, "\(header)")
         }
     }
 

@@ -7,8 +7,8 @@ import Systemd
 ///     PRIORITY=6│MESSAGE=call failed: 486 …│SIP_CALL_ID=…│…        fields, one behind the other; `ends` where each ends
 ///     <6>call failed: 486 Busy Here for sip:bob@example.org [call-id=… method=INVITE status=486 peer=udp:…]
 ///
-/// A message, and what stands in a line, is for terminals: control characters and faulty UTF-8 become "?".
-/// Fields of the journal keep their bytes, so that they can be searched for.
+/// All but a raw message may come to a terminal, if only by the catalogue of journalctl -x: control characters and
+/// faulty UTF-8 become "?", and so do those that turn the direction of writing.
 struct LogForm {
     private var writer: ByteWriter
     private var ends = InlineArray<20, Int>(repeating: 0)
@@ -49,7 +49,7 @@ struct LogForm {
             let value = record.value(field)
             if value.isEmpty { continue }
             writer.append(field.journalName)
-            if field == .message { addMasked(value) } else { writer.append(value) }
+            if field == .rawMessage { writer.append(value) } else { addMasked(value) }
             end()
         }
     }
@@ -179,6 +179,17 @@ struct LogForm {
         }
     }
 
+    /// U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: what is shown would not be what is there.
+    private static func turnsDirection(_ text: Span<UInt8>, at index: Int) -> Bool {
+        guard text[index] == 0xE2 else { return false }
+        let last = text[index + 2]
+        switch text[index + 1] {
+        case 0x80: return 0x8E...0x8F ~= last || 0xAA...0xAE ~= last
+        case 0x81: return 0xA6...0xA9 ~= last
+        default: return false
+        }
+    }
+
     /// Bytes of the printable character beyond ASCII that begins at `index` (RFC 3629 §4); 0 where there is
     /// none.
     private static func characterLength(_ text: Span<UInt8>, at index: Int) -> Int {
@@ -198,6 +209,7 @@ struct LogForm {
         default: return 0
         }
         guard text.count - index >= length, second.contains(text[index + 1]) else { return 0 }
+        if length == 3 && turnsDirection(text, at: index) { return 0 }
         for next in 2..<max(length, 2) where text[index + next] & 0xC0 != 0x80 { return 0 }
         return length
     }

@@ -25,34 +25,35 @@ enum LogDestination: Equatable {
 
     deinit { unsafe buffer.deallocate() }
 
-    func write(_ record: borrowing LogRecord, of process: ProcessID) {
+    /// False where nobody has taken it.
+    func write(_ record: borrowing LogRecord, of process: ProcessID) -> Bool {
         var form = unsafe LogForm(into: ByteWriter(buffer))
         switch destination {
         case .journal:
             form.addFields(of: record, process)
             // A journal that cannot be reached: better there than nowhere.
-            if send(form) != 0 { line(record, to: STDERR_FILENO) }
-        case .lines(let descriptor): line(record, to: descriptor)
+            return send(form) == 0 || line(record, to: STDERR_FILENO)
+        case .lines(let descriptor): return line(record, to: descriptor)
         }
     }
 
-    /// The entry about entries that are missing.
-    func writeDropped(_ count: UInt64, of process: ProcessID) {
+    /// The entry about entries that are missing; false where nobody has taken it either.
+    func writeDropped(_ count: UInt64, of process: ProcessID) -> Bool {
         var form = unsafe LogForm(into: ByteWriter(buffer))
         switch destination {
         case .journal:
             form.addDroppedFields(count, process)
-            _ = send(form)
+            return send(form) == 0
         case .lines(let descriptor):
             form.addDroppedLine(count, process)
-            put(form, to: descriptor)
+            return put(form, to: descriptor)
         }
     }
 
-    private func line(_ record: borrowing LogRecord, to descriptor: Int32) {
+    private func line(_ record: borrowing LogRecord, to descriptor: Int32) -> Bool {
         var form = unsafe LogForm(into: ByteWriter(buffer))
         form.addLine(of: record)
-        put(form, to: descriptor)
+        return put(form, to: descriptor)
     }
 
     private func send(_ form: LogForm) -> Int32 {
@@ -64,8 +65,10 @@ enum LogDestination: Equatable {
         return Journal.send(fields)
     }
 
-    /// One write a line, so that lines of several processes do not mix.
-    private func put(_ form: LogForm, to descriptor: Int32) {
+    /// One write a line, so that lines of several processes do not mix. False where it could not be written, or
+    /// into nothing.
+    private func put(_ form: LogForm, to descriptor: Int32) -> Bool {
+        if destination == .journal && Journal.isNothing(descriptor) { return false }
         var done = 0
         while done < form.count {
             let result = unsafe Glibc.write(descriptor, buffer.baseAddress! + done, form.count - done)
@@ -76,8 +79,9 @@ enum LogDestination: Equatable {
                 var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 _ = unsafe poll(&wait, 1, 1000)
             } else if SystemError.lastCode != EINTR {
-                return
+                return false
             }
         }
+        return true
     }
 }

@@ -16,8 +16,6 @@ struct LoggerProcess: ~Copyable {
     private let signals: Descriptor
     private var output: LogOutput
     private var remarks: RemarkWriter
-    /// What each ring had dropped when that was last told.
-    private var droppedBefore: InlineArray<68, UInt64>
     /// The entry at hand.
     private var entry: ByteWriter
 
@@ -41,9 +39,6 @@ struct LoggerProcess: ~Copyable {
         self.poller = poller
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: LogRing.maximumEntry, alignment: 8)
         entry = unsafe ByteWriter(unsafe: buffer, capacity: LogRing.maximumEntry)
-        droppedBefore = InlineArray(repeating: 0)
-        // What was dropped before us was told by our predecessor, or never will be.
-        for index in processes { droppedBefore[index] = state.log(ProcessID(rawValue: UInt8(index))).dropped }
     }
 
     private var processes: Range<Int> { 0..<min(4 + Int(state.sizes.workers), ProcessID.limit) }
@@ -98,23 +93,27 @@ struct LoggerProcess: ~Copyable {
         for _ in 0..<16 {
             entry.reset()
             if !ring.peek(into: &entry) {
-                tellDropped(process, ring.dropped)
+                tellDropped(process, ring)
                 return true
             }
             // Before it is written, which a stalled journal does not let end.
             remarks.add(LogRecord(entry.written), of: process)
             // Written first: an entry may appear twice when we are killed here, but none is lost.
-            output.write(LogRecord(entry.written), of: process)
+            if !output.write(LogRecord(entry.written), of: process) {
+                ring.countLost()
+                state.counters.add(.logEntriesDropped, .logger)
+            }
             ring.drop()
         }
         return false
     }
 
-    private mutating func tellDropped(_ process: ProcessID, _ dropped: UInt64) {
-        let count = dropped &- droppedBefore[process.index]
-        if count == 0 { return }
-        droppedBefore[process.index] = dropped
+    /// Once the journal takes entries again, as often as it takes.
+    private mutating func tellDropped(_ process: ProcessID, _ ring: LogRing) {
+        let missing = ring.dropped &+ ring.lost
+        let count = missing &- ring.told
+        guard count > 0, output.writeDropped(count, of: process) else { return }
+        ring.setTold(missing)
         remarks.add(dropped: count, of: process)
-        output.writeDropped(count, of: process)
     }
 }

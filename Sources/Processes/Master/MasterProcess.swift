@@ -174,6 +174,8 @@ struct MasterProcess: ~Copyable {
         while true {
             let now = Clock.milliseconds()
             tend(now)
+            // What it had to say shall not wait for the next event.
+            flushMail()
             if isStopping && !children.contains(where: \.isRunning) { break }
             let events = poller.wait(milliseconds: patience(now))
             let isReader = reception.stateless.isActive
@@ -210,6 +212,7 @@ struct MasterProcess: ~Copyable {
         reception.expireWaiting(now)
         var trace = reception.trace
         reception.stateless.output.drain { bytes, endpoint in
+            trace.stamp()
             let sent = connections.send(bytes, to: endpoint, nil, now)
             if trace.isOn { trace.noteSent(bytes, endpoint, by: .master, sent) }
         }
@@ -225,7 +228,8 @@ struct MasterProcess: ~Copyable {
         let address = entry.listener.address
         // A few batches, then the others' turn; level-triggered, so what is left comes again.
         for _ in 0..<4 {
-            let count = reception.receive(from: socket, listener: listener, address: address)
+            let count = reception.receive(
+                from: socket, listener: listener, address: address, isLeaving: reload != nil)
             if count < Int(cp_batch) { break }
         }
     }

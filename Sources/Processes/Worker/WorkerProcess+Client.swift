@@ -141,6 +141,7 @@ extension WorkerProcess {
             let mayTryNext = !record.timer.isCancelled
             record.timer.final()
             let isLocal = mail.flags & WorkerProcess.localFailure != 0
+            if mail.status != 0 { logUnreachable(record, mail.status) }
             if !isCancel && !tryNext(after: &record, mayTryNext, isLocal: isLocal) {
                 report(503, lastHeard: 0, of: ForkOrder(record), isLocal: isLocal)
             }

@@ -6,7 +6,21 @@ import Syntax
 /// Journal entries of a worker.
 extension WorkerProcess {
     /// A transaction got its final answer: calls are counted, and told of as `log.calls` says.
-    mutating func logEnd(_ record: ServerRecord, _ request: Message, status: UInt16) {
+    ///
+    /// - Parameter reason: the phrase of the answer, which is ours.
+    mutating func logEnd(_ record: ServerRecord, _ request: Message, status: UInt16, reason: StaticString) {
+        logEnd(record, request, status) { $0.append(reason) }
+    }
+
+    /// - Parameter response: the answer, which came from elsewhere.
+    mutating func logEnd(_ record: ServerRecord, _ request: Message, _ response: Message) {
+        let reason = response.reason
+        logEnd(record, request, response.status) { $0.append(reason, from: 0, to: min(reason.count, 100)) }
+    }
+
+    private mutating func logEnd(
+        _ record: ServerRecord, _ request: Message, _ status: UInt16, _ reason: (inout ByteWriter) -> Void
+    ) {
         guard record.isInvite else { return }
         // An INVITE within a dialog is none of `callsStarted` either.
         if request.toTag.isEmpty { state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me) }
@@ -20,13 +34,38 @@ extension WorkerProcess {
         text.append(isFailure ? "call failed: " : status < 300 ? "call answered: " : "call ended: ")
         text.append(decimal: UInt64(status))
         text.append(" ")
-        text.append(ReasonPhrase.text(status))
+        reason(&text)
         text.append(" for ")
         let uri = request.requestURI
         text.append(uri.extracting(0..<min(uri.count, 200)))
         entry.add(.message, text.written)
         describe(&entry, request, record.endpoint)
         entry.add(.status, number: Int(status))
+        log.commit(entry)
+    }
+
+    /// A request that could not be sent: a few a second, for a peer that is down has many of them.
+    mutating func logUnreachable(_ record: ForkRecord, _ code: UInt16) {
+        guard log.isWanted(.notice), unreachableLimit.allows(now: now),
+            let request = storedMessage(record.request)
+        else { return }
+        var entry = log.begin(.connectionFailed, .notice)
+        var text = line
+        text.append(request.methodToken)
+        text.append(" could not be sent to ")
+        text.append(record.endpoint.transport.name)
+        text.append(":")
+        record.endpoint.peer.write(to: &text)
+        text.append(": ")
+        text.append(string: SystemError.text(Int32(code)))
+        if unreachableLimit.suppressed > 0 {
+            text.append(" (and ")
+            text.append(decimal: unreachableLimit.suppressed)
+            text.append(" more since the last such entry)")
+        }
+        unreachableLimit.reset()
+        entry.add(.message, text.written)
+        describe(&entry, request, record.endpoint)
         log.commit(entry)
     }
 

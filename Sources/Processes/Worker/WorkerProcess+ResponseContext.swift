@@ -176,7 +176,9 @@ extension WorkerProcess {
                 status: status, now: now, values: values, reliable: record.endpoint.isReliable)
         if effects.contains(.sendResponse) {
             transmit(record.best, to: record.endpoint)
-            if let request = storedMessage(record.request) { logEnd(record, request, status: status) }
+            if let request = storedMessage(record.request), let best = storedMessage(record.best) {
+                logEnd(record, request, best)
+            }
             shard.stored.free(record.response)
             record.response = record.best
             record.best = .none
@@ -203,7 +205,9 @@ extension WorkerProcess {
         }
         record.status = status
         if status >= 200 {
-            if let request = storedMessage(record.request) { logEnd(record, request, status: status) }
+            if let request = storedMessage(record.request) {
+                logEnd(record, request, message)
+            }
         }
         if effects.contains(.forgetResponse) {
             // Not kept, so it leaves straight from its slot, in two parts.

@@ -151,7 +151,9 @@ extension WorkerProcess {
                 shard.stored.free(reference)
             }
         }
-        if status >= 200 { logEnd(record, request, status: status) }
+        if status >= 200 {
+            logEnd(record, request, status: status, reason: reason ?? ReasonPhrase.text(status))
+        }
         apply(effects, &record, cell)
         finish(record, cell)
     }

@@ -31,8 +31,8 @@ struct SentTrace {
 
     /// Tells of a datagram that has left, where its call is traced.
     ///
-    /// - Parameter code: the errno where the kernel refused it, else 0.
-    func note(_ entry: OutboxEntry, _ code: Int32, _ log: inout LogWriter) {
+    /// - Parameters: code: the errno where the kernel refused it, else 0; time: when it was about to leave.
+    func note(_ entry: OutboxEntry, _ code: Int32, _ time: UInt64, _ log: inout LogWriter) {
         var copy = scratch
         copy.append(memory.bytes(Int(entry.first), count: Int(entry.firstCount)))
         copy.append(memory.bytes(Int(entry.second), count: Int(entry.secondCount)))
@@ -41,7 +41,7 @@ struct SentTrace {
         if Scanner.scan(bytes, into: &index) == .notSIP { return }
         let message = Message(bytes, index)
         guard region.isMarked(message.callID) else { return }
-        var traced = log.begin(.messageTraced, .info)
+        var traced = log.begin(.messageTraced, .info, time: time)
         TracedMessage(
             message, isIncoming: false, entry.endpoint, code == 0 ? .handled(me) : .notSent(me, code)
         ).describe(&traced, line)

@@ -31,6 +31,7 @@ struct WorkerProcess: ~Copyable {
     var line: ByteWriter { core.line }
     var malformedLimit = RateLimit(perSecond: 5)
     var fullLimit = RateLimit(perSecond: 1)
+    var unreachableLimit = RateLimit(perSecond: 5)
     /// Messages without a transaction that wait for the resolver.
     var parked = 0
     private var nextOwnMail = 0
@@ -182,11 +183,16 @@ struct WorkerProcess: ~Copyable {
         if entries > 0 {
             var failures = unsent
             var told = log
+            // Before it leaves, or its answer would seem to have come first.
+            let time = trace.isOn ? Clock.epochMicroseconds() : 0
             let result = sender.flush(
                 turn, count: entries, isWatched: trace.isOn,
-                onFailure: { entry, _ in
-                    if !entry.transaction.isNone { failures.append(WorkerProcess.failure(of: entry)) }
-                }, onEnd: { entry, code in trace.note(entry, code, &told) })
+                onFailure: { entry, code in
+                    if entry.transaction.isNone { return }
+                    var failure = WorkerProcess.failure(of: entry)
+                    failure.status = UInt16(truncatingIfNeeded: code)
+                    failures.append(failure)
+                }, onEnd: { entry, code in trace.note(entry, code, time, &told) })
             log = told
             unsent = failures
             state.counters.add(.messagesSent, me, UInt64(result.sent))
@@ -333,7 +339,10 @@ struct WorkerDescriptors: BitwiseCopyable {
         for process in 0..<ProcessID.limit {
             descriptors.peers[process] = ChildDescriptors.mailbox(of: ProcessID(rawValue: UInt8(process)))
         }
-        for listener in 0..<16 { descriptors.sockets[listener] = ChildDescriptors.listener(listener) }
+        // Only those of datagrams are there, and none of a listener that is gone.
+        for listener in 0..<16 where fcntl(ChildDescriptors.listener(listener), F_GETFD) >= 0 {
+            descriptors.sockets[listener] = ChildDescriptors.listener(listener)
+        }
         return descriptors
     }
 }

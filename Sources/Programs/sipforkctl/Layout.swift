@@ -110,10 +110,17 @@ enum Layout {
 
     private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
 
-    /// Without control characters.
+    /// Without control characters, and without those that turn the direction of writing.
     static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(
-                text.unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? "?" : $0 }))
+                text.unicodeScalars.map { isHarmless($0.value) ? $0 : "?" }))
+    }
+
+    private static func isHarmless(_ character: UInt32) -> Bool {
+        switch character {
+        case 0..<0x20, 0x7F...0x9F, 0x200E...0x200F, 0x202A...0x202E, 0x2066...0x2069: false
+        default: true
+        }
     }
 }

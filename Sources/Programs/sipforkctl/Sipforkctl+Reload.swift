@@ -11,6 +11,8 @@ extension Sipforkctl {
 
         func run() throws {
             try options.show {
+                // One that hangs is known at once.
+                _ = try ControlClient.attach(options.socket)
                 let request = Array("reload\n".utf8)
                 return ReloadView(
                     lines: try ControlClient.ask(

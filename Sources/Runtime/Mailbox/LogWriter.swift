@@ -25,8 +25,10 @@ package struct LogWriter {
     package func isWanted(_ priority: LogPriority) -> Bool { priority.rawValue <= level }
 
     /// An empty entry to fill and `commit`.
-    package func begin(_ event: LogEvent, _ priority: LogPriority) -> LogEntry {
-        LogEntry(event, priority, into: scratch)
+    ///
+    /// - Parameter time: when it happened, in microseconds since 1970; now where nothing is given.
+    package func begin(_ event: LogEvent, _ priority: LogPriority, time: UInt64? = nil) -> LogEntry {
+        LogEntry(event, priority, time: time ?? Clock.epochMicroseconds(), into: scratch)
     }
 
     package mutating func commit(_ entry: LogEntry) {

@@ -36,7 +36,7 @@ package enum LogField: UInt8 {
 
 /// Log entries of one process on their way to the logger: a byte ring with one producer and one consumer.
 ///
-///     header: | tail (producer) | head (logger) | dropped (producer) |      bytes …
+///     header: | tail (producer) | head (logger) | dropped (producer) | wake | told (logger) | lost (logger) |      bytes …
 ///     ring:   | length : 32 | entry | length : 32 | entry | …
 ///     entry:  | event : 8 | priority : 8 | microseconds since 1970 : 64 | fields … |
 ///     field:  | id : 8 | length : 24 | bytes |
@@ -63,6 +63,14 @@ package struct LogRing: BitwiseCopyable {
     package var head: UInt64 { memory.loadAtomic(base + 8) }
     package var dropped: UInt64 { memory.loadAtomic(base + 16) }
     package var isEmpty: Bool { tail == head }
+
+    /// How many of those that were dropped or lost the journal was told of; by the logger.
+    package var told: UInt64 { memory.loadAtomic(base + 32) }
+    package func setTold(_ count: UInt64) { memory.storeAtomic(count, at: base + 32) }
+
+    /// Those that were taken out and that nobody took from the logger; by the logger.
+    package var lost: UInt64 { memory.loadAtomic(base + 40) }
+    package func countLost() { memory.storeAtomic(lost + 1, at: base + 40) }
 
     /// True where the logger has to be woken: it has taken all that was there when it was woken last.
     package func wantsWake() -> Bool { memory.exchange(1, at: base + 24) == 0 }
@@ -135,11 +143,13 @@ package struct LogRing: BitwiseCopyable {
 package struct LogEntry {
     private var writer: ByteWriter
 
-    package init(_ event: LogEvent, _ priority: LogPriority, into writer: ByteWriter) {
+    package init(
+        _ event: LogEvent, _ priority: LogPriority, time: UInt64 = Clock.epochMicroseconds(),
+        into writer: ByteWriter
+    ) {
         self.writer = writer
         self.writer.append(event.rawValue)
         self.writer.append(priority.rawValue)
-        let time = Clock.epochMicroseconds()
         for shift in 0..<UInt64(8) { self.writer.append(UInt8(truncatingIfNeeded: time >> (8 * shift))) }
     }
 

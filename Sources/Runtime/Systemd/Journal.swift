@@ -6,8 +6,15 @@ package enum Journal {
     /// Fields of one entry at most.
     package static let maximumFields = 24
 
-    /// True where standard error goes to the journal: `$JOURNAL_STREAM` names it.
-    package static var isConnected: Bool { cs_is_journal(STDERR_FILENO) != 0 }
+    /// True where standard error goes to the journal: `$JOURNAL_STREAM` names it. Or where it would, had journald been
+    /// there when systemd started the service (`$INVOCATION_ID`): then it goes nowhere.
+    package static var isConnected: Bool {
+        if cs_is_journal(STDERR_FILENO) != 0 { return true }
+        return unsafe getenv("INVOCATION_ID") != nil && isNothing(STDERR_FILENO)
+    }
+
+    /// True for /dev/null.
+    package static func isNothing(_ descriptor: Int32) -> Bool { cs_is_null(descriptor) != 0 }
 
     /// Sends one entry. May block while journald is slow: only the logger, and a process that starts or ends,
     /// calls it.

@@ -16,6 +16,9 @@ int cs_journal_send(const struct iovec *fields, int count);
 // True where the descriptor is the journal's stream that systemd names in $JOURNAL_STREAM ("device:inode").
 int cs_is_journal(int descriptor);
 
+// 1 where the descriptor is /dev/null.
+int cs_is_null(int descriptor);
+
 // Reading the journal. Opens that of this machine, or count files of any; NULL and a negative errno in error on failure.
 void *cs_reader_open(const char *const *files, int count, int *error);
 void cs_reader_close(void *reader);

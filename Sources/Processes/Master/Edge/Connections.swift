@@ -167,9 +167,9 @@ extension ConnectionLimits {
         table.setLimits(limits.connections, host: limits.perPeer)
         state.counters.set(.connectionsLimit, limits.connections)
         isFullTold = false
-        for listener in listeners
-        where listener.pausedUntil == 0 && !wanted.contains(where: { $0.socket == listener.socket }) {
-            poller.remove(listener.socket)
+        for listener in listeners where !wanted.contains(where: { $0.socket == listener.socket }) {
+            if listener.pausedUntil == 0 { poller.remove(listener.socket) }
+            outlive(listener)
         }
         listeners = wanted.map { listener in
             if let known = listeners.first(where: { $0.socket == listener.socket }) { return known }
@@ -182,6 +182,17 @@ extension ConnectionLimits {
         for index in 0..<table.made where table.due[index] != .max { table.due[index] = now }
         earliest = now
         resumeListeners(now)
+    }
+
+    /// Its connections stay; what it was called, they still are.
+    private mutating func outlive(_ listener: Listening) {
+        if listener.address.isWildcard { return }
+        for index in 0..<table.made
+        where table[index].phase != .free && table[index].listener == listener.number
+            && table[index].local.isNone
+        {
+            table[index].local = listener.address
+        }
     }
 
     // MARK: accept

@@ -12,6 +12,8 @@ struct MessageTrace {
     private let line: ByteWriter
     var log: LogWriter
     private var filter: TraceFilter?
+    /// When what is sent next was about to leave; 0: when it is told of.
+    private var stampedAt: UInt64 = 0
 
     init(_ state: SharedState) {
         region = state.trace
@@ -33,6 +35,9 @@ struct MessageTrace {
         filter = nil
     }
 
+    /// Something is about to leave: its answer must not seem to have come first.
+    mutating func stamp() { stampedAt = isOn ? Clock.epochMicroseconds() : 0 }
+
     /// A message has come; where the filter wants it, all of its call is traced from now on.
     mutating func noteReceived(_ message: Message, _ endpoint: Endpoint, _ fate: TracedMessage.Fate) {
         if !region.isMarked(message.callID) {
@@ -44,11 +49,13 @@ struct MessageTrace {
 
     /// A message is on its way: a datagram has left, or a connection has taken it.
     mutating func noteSent(_ bytes: Span<UInt8>, _ endpoint: Endpoint, _ fate: TracedMessage.Fate) {
+        let time = stampedAt
+        stampedAt = 0
         var index = MessageIndex()
         if Scanner.scan(bytes, into: &index) == .notSIP { return }
         let message = Message(bytes, index)
         guard region.isMarked(message.callID) else { return }
-        write(TracedMessage(message, isIncoming: false, endpoint, fate))
+        write(TracedMessage(message, isIncoming: false, endpoint, fate), time == 0 ? nil : time)
     }
 
     /// What connections have made of a message.
@@ -62,8 +69,8 @@ struct MessageTrace {
     }
 
     /// Whatever `log.level` says: somebody has asked for it.
-    private mutating func write(_ traced: TracedMessage) {
-        var entry = log.begin(.messageTraced, .info)
+    private mutating func write(_ traced: TracedMessage, _ time: UInt64? = nil) {
+        var entry = log.begin(.messageTraced, .info, time: time)
         traced.describe(&entry, line)
         log.commit(entry)
     }

@@ -161,6 +161,7 @@ extension Reception {
             stateless.output.append(state.memory.bytes(Int(entry.first), count: count), to: entry.endpoint)
             return
         }
+        trace.stamp()
         let isSent = stateless.sender.send(entry)
         state.counters.add(isSent ? .messagesSent : .sendErrors, .master)
         if trace.isOn {

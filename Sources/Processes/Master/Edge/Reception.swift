@@ -59,15 +59,18 @@ import Syntax
 
     /// Receives one batch from a listener's socket and dispatches it; the number of datagrams.
     ///
-    /// - Parameter address: of the listener.
-    mutating func receive(from socket: Int32, listener: UInt16, address: SocketAddress) -> Int {
+    /// - Parameters: address: of the listener; isLeaving: a reload may take it away, so that those who read the new
+    ///   configuration are told what it was called.
+    mutating func receive(
+        from socket: Int32, listener: UInt16, address: SocketAddress, isLeaving: Bool = false
+    ) -> Int {
         while hand.count < Reception.batch, let slot = pool.takeSmall() { hand.append(slot) }
         if hand.isEmpty { return dropOne(socket) }
         for place in 0..<hand.count { prepare(place) }
         let count = unsafe Int(
             cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
         if count <= 0 { return 0 }
-        for place in 0..<count { take(place, listener, address) }
+        for place in 0..<count { take(place, listener, address, isLeaving) }
         hand.removeFirst(count)
         return count
     }
@@ -91,7 +94,9 @@ import Syntax
     }
 
     /// One received datagram: into its final slot, scanned, dispatched, or its slot given back.
-    private mutating func take(_ place: Int, _ listener: UInt16, _ address: SocketAddress) {
+    private mutating func take(
+        _ place: Int, _ listener: UInt16, _ address: SocketAddress, _ isLeaving: Bool
+    ) {
         state.counters.add(.messagesReceived, .master)
         var slot = hand[place]
         var header = SlotHeader()
@@ -101,6 +106,8 @@ import Syntax
         if !local.isNone {
             local.port = address.port
             header.endpoint.local = local
+        } else if isLeaving && !address.isWildcard {
+            header.endpoint.local = address
         }
         let length = Int(header.length)
         if length > Slots.smallCapacity {

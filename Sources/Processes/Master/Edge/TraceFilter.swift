@@ -52,6 +52,13 @@ struct TraceFilter {
         } else if let network = TraceFilter.network(text) {
             self.network = network
         } else {
+            // No Call-ID has two, and an address with a wrong prefix is none.
+            if text.count(where: { $0 == UInt8(ascii: "@") }) > 1 { throw .badUser }
+            if let slash = text.firstIndex(of: UInt8(ascii: "/")),
+                TraceFilter.network(Array(text[..<slash])) != nil
+            {
+                throw .badSource
+            }
             callID = text
             _ = setUser(text)
         }

@@ -111,7 +111,7 @@ struct ChildStarter: ~Copyable {
 
     private func spawn(_ process: ProcessID, _ sources: [Int32]) throws(SystemError) -> Int32 {
         var environment = ["\(ChildDescriptors.environment)=\(process.rawValue):\(getpid())"]
-        for name in ["JOURNAL_STREAM", "PATH", "TZ", "LANG", "SWIFT_BACKTRACE"] {
+        for name in ["INVOCATION_ID", "JOURNAL_STREAM", "PATH", "TZ", "LANG", "SWIFT_BACKTRACE"] {
             if let value = unsafe getenv(name) {
                 unsafe environment.append("\(name)=\(String(cString: value))")
             }

@@ -149,6 +149,7 @@ extension MasterProcess {
         guard state.slots.isHeld(mail.slot, by: .master) else { return }
         let endpoint = state.slots.header(mail.slot.index).endpoint
         let bytes = state.slots.bytes(mail.slot.index)
+        reception.trace.stamp()
         let sent = connections.send(bytes, to: endpoint, RequestMark(mail), now)
         if reception.trace.isOn { reception.trace.noteSent(bytes, endpoint, by: mail.sender, sent) }
         state.slots.release(mail.slot, by: .master)

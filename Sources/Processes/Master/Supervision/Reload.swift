@@ -73,28 +73,32 @@ extension MasterProcess {
             var lines = error.diagnostics.prefix(Reload.mostDiagnostics).map(\.description)
             let more = error.diagnostics.count - lines.count
             if more > 0 { lines.append("and \(more) more") }
-            for line in lines { log.note(.configurationRefused, .error, "\(line); nothing has changed") }
+            for line in lines { log.note(.configurationRefused, .error, "nothing has changed: \(line)") }
             return "400 The configuration is refused, nothing has changed:\n"
                 + lines.joined(separator: "\n")
         }
         let keys = wanted.changes(from: configuration)
-        for key in keys where key.waitsForStart {
-            remarks.append("\(key.changedName) waits for stop and start")
-            log.note(.configurationReloaded, .warning, "\(key.changedName) waits for stop and start")
-        }
+        let waiting = keys.filter(\.waitsForStart).map { "\($0.changedName) waits for stop and start" }
+        remarks += waiting
         let changed = keys.filter { !$0.waitsForStart }.map(\.changedName)
         if changed.isEmpty {
             let first = keys.isEmpty ? ["nothing has changed"] : []
+            tellWaiting(waiting)
             log.note(.configurationReloaded, .notice, "reloaded: nothing has changed")
             return "200 " + (first + remarks).joined(separator: "\n")
         }
         do {
             try begin(wanted.applied(to: configuration), changed, remarks, peer)
+            tellWaiting(waiting)
             return nil
         } catch {
-            log.note(.configurationRefused, .error, "\(error); nothing has changed")
+            log.note(.configurationRefused, .error, "nothing has changed: \(error)")
             return "500 \(error); nothing has changed"
         }
+    }
+
+    private mutating func tellWaiting(_ lines: [String]) {
+        for line in lines { log.note(.configurationWarning, .warning, line) }
     }
 
     /// Opens, publishes, and has the children replaced.
@@ -129,7 +133,9 @@ extension MasterProcess {
         if child.isRunning && child.pid != current.oldPid && state.processes.isReady(child.process) {
             return replaceNext(now)
         }
-        if child.pid == current.oldPid && now > current.since + Reload.patience { kill(child.pid, SIGKILL) }
+        if child.isRunning && child.pid == current.oldPid && now > current.since + Reload.patience {
+            kill(child.pid, SIGKILL)
+        }
         if now > current.since + Reload.longPatience {
             let remark = "\(child.process.name) does not come up"
             log.note(.childDied, .error, "reload: \(remark)")
@@ -172,7 +178,9 @@ extension MasterProcess {
             // What has come by then is served.
             for _ in 0..<64
             where reception.receive(
-                from: entry.socket, listener: UInt16(number), address: entry.listener.address) == 0
+                from: entry.socket, listener: UInt16(number), address: entry.listener.address, isLeaving: true
+            )
+                == 0
             {
                 break
             }
