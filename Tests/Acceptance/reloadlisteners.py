@@ -3,20 +3,21 @@
 import contextlib
 import errno
 import os
+import signal
 import socket
 import threading
 
 from harness import DOMAIN
 from internet import free_port
 from message import uri_of
-from peers import accept_cancel, establish, hang_up
-from reloadscene import PATIENT, descriptors, refused, reloading, renewed, same_descriptors
+from peers import accept_cancel, calls, establish, hang_up
+from reloadscene import PATIENT, descriptors, processes, refused, reloading, renewed, same_descriptors
 from scene import Scene, listeners, options, passes, serves
 from tcpdeaths import Forgiving
 from tcpua import TCPUA
 from testing import contains, equal, test, true
 from ua import UA, Dialog
-from waiting import in_proc
+from waiting import eventually, in_proc
 
 BOTH = ("udp", "tcp")
 
@@ -246,6 +247,39 @@ def accepted_stay():
             passes(carol, bob)
             true(carol.opened == [connection] and connection.is_open, "carol has made no other connection")
             serves(connection, scene.alice)
+
+
+@test("a call that came to a UDP listener which is removed while it rings: its caller hears the answer from another one")
+def answered_from_another():
+    with Scene({**PATIENT, "server": {}}, alice=UA) as scene:
+        renewed(scene.proxy, server=listen(scene, 1, 201))
+        bob = scene.phone("bob")  # by TCP, whose connection stays
+        with UA("carol", scene.prefix + "90", (scene.prefix + "201", 5060)) as carol:
+            invite, seen = calls(carol, bob, "bob")
+            renewed(scene.proxy, server=listen(scene, 1))
+            true(is_free("udp", scene.prefix + "201"), "the port can be had by others")
+            bob.answer(seen, 200)
+            carol.answer_of(invite, 200)
+        equal(scene.counters()["send_errors"], 0, "messages that could not be sent")
+
+
+@test("requests to a listener that a reload takes away, while it goes on: the proxy answers as itself")
+def asked_while_leaving():
+    with Scene({**PATIENT, "server": {}}, alice=UA) as scene:
+        renewed(scene.proxy, server=listen(scene, 1, 201))
+        leaving = scene.prefix + "201"
+        with UA("carol", scene.prefix + "90", (leaving, 5060)) as carol:
+            # Worker 1 hangs, and is the last one: worker 0 has the new configuration for two seconds before it is in use.
+            before = processes(scene.proxy)
+            os.kill(before["worker 1"][0], signal.SIGSTOP)
+            with reloading(scene.proxy, server=listen(scene, 1)):
+                eventually(lambda: processes(scene.proxy)["worker 0"][0] not in (0, before["worker 0"][0]), "worker 0")
+                asked = {carol.send(carol.request("OPTIONS", f"sip:{leaving}:5060")).get("Call-ID") for _ in range(8)}
+                while asked:
+                    message = carol.receive(5)
+                    true(message is not None, f"{len(asked)} of 8 requests have no answer")
+                    equal(message.kind, 200, "answer")
+                    asked.discard(message.get("Call-ID"))
 
 
 @test("connections to kept listeners, and those that we made, stay open and are used again: none is made anew")
