@@ -67,6 +67,21 @@ def register_during_death():
         true(stored(proxy, bob.uri), "the row is in location.db")
 
 
+@test("while another program locks location.db, a REGISTER is refused with 500; both ends are told in the log")
+def locked():
+    with Sipfork(FAST) as proxy, phone(proxy) as bob:
+        path = os.path.join(proxy.state_directory, "location.db")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=2)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            bob.register(want=500)
+            proxy.await_log("registrations are refused: ")
+            true("can be stored again" not in proxy.log(), "no entry that it works before it does")
+            database.execute("ROLLBACK")
+        bob.register()
+        proxy.await_log("registrations can be stored again")
+        true(stored(proxy, bob.uri), "the row is in location.db")
+
+
 @test("registrations are there after a restart of the service, with the time they had left; q and order too")
 def restart():
     prefix, directory = network(), tempfile.mkdtemp(prefix="sipfork-")

@@ -32,6 +32,8 @@ import Testing
                 ]) == ["0 2 500 10", "0 3 500 10", "0 4 400 2", "0 5 500 10"])
         let isPassing = service.lastFailure?.isPassing
         #expect(isPassing == true)
+        let hasStored = service.hasStored
+        #expect(!hasStored)
         #expect(fixture.contacts("bob") == ["sip:bob@1 4600"] && fixture.contacts("amy") == [])
         input.fileHandleForWriting.closeFile()
         shell.waitUntilExit()
@@ -42,10 +44,31 @@ import Testing
                     fixture.request("bob", ["Contact: <sip:bob@2>"], cseq: 2),
                     fixture.request("amy", ["Contact: <sip:amy@1>"]),
                 ]) == ["0 6 200 0", "0 7 200 0"])
+        let hasStoredNow = service.hasStored
+        #expect(hasStoredNow)
+        // A turn that stores nothing says nothing of the store.
+        fixture.turn(&service, [fixture.request("bob", [], cseq: 4)])
+        let hasStoredLater = service.hasStored
+        #expect(!hasStoredLater)
         #expect(fixture.contacts("bob") == ["sip:bob@1 4600", "sip:bob@2 4600"])
         // The drafts of the failed turn were used again.
         #expect(fixture.state.locations.heapUsed <= heapUsed + 3 * 256)
         #expect(fixture.state.locations.bindingCount == 3)
+    }
+
+    /// A failure at once and every ten seconds; that it works again once, and only where a failure was told.
+    @Test func isToldOfOnce() {
+        var remarks = StorageRemarks()
+        #expect(!remarks.stored(), "nothing has failed")
+        #expect(remarks.failed(now: 1000))
+        #expect(!remarks.failed(now: 10_999))
+        #expect(remarks.failed(now: 11_000))
+        #expect(remarks.stored())
+        #expect(!remarks.stored())
+        #expect(!remarks.failed(now: 12_000), "ten seconds after the last one")
+        #expect(!remarks.stored(), "what was not told is not taken back")
+        #expect(remarks.failed(now: 21_000))
+        #expect(remarks.stored())
     }
 
     @Test func damagedStoreIsAnswered() throws {

@@ -47,6 +47,21 @@ struct CatalogueTests {
         }
     }
 
+    /// What a caller chose, such as a Call-ID, may have what a shell would carry out.
+    @Test("no line with a command, which an operator pastes, has a field in it")
+    func commands() throws {
+        let command =
+            /^ {4}|\b(journalctl|sipforkctl|sipforkd|systemctl|coredumpctl|ss|ip|host|df|ls) +[-a-z\/]/
+        var found = 0
+        for (identifier, text) in try entries() {
+            for line in text.split(separator: "\n") where line.contains(command) {
+                found += 1
+                #expect(!line.contains("@"), "\(identifiers[identifier] ?? identifier): \(line)")
+            }
+        }
+        #expect(found > 20, "the test knows commands")
+    }
+
     /// One that is not there is shown as its own name.
     @Test("the fields that it shows are fields of our entries")
     func fields() throws {

@@ -25,6 +25,8 @@ import Syntax
     var now: UInt64 = 0
     /// What the store said when it last failed; for whoever logs it.
     var lastFailure: StoreError?
+    /// True where the last turn has brought changes to the disk.
+    private(set) var hasStored = false
     /// Where in the table the next sweep begins.
     var sweepPosition = 0
     /// Set when the store fails in this turn.
@@ -111,10 +113,12 @@ import Syntax
 
     /// Makes durable, publishes, answers. Then `turn.commit` is to follow, flush and `turn.finish`.
     mutating func settle() {
+        hasStored = store.hasChanges
         if failure == nil {
             do throws(StoreError) { try store.commit() } catch { failure = error }
         }
         let isDurable = failure == nil
+        if !isDurable { hasStored = false }
         if let failure { giveUp(failure) }
         for record in pending {
             if let draft = record.draft, let set = record.set {

@@ -16,14 +16,12 @@ struct LocatorProcess: ~Copyable {
     private var poller: Poller
     private var isBlocked = InlineArray<68, Bool>(repeating: false)
     private var nextSweep: UInt64 = 0
-    private var nextComplaint: UInt64 = 0
+    private var storageRemarks = StorageRemarks()
 
     private static let me = ProcessID.locator
-    /// Milliseconds between sweeps for expired bindings, attempts to open the store, and entries about its
-    /// failures.
+    /// Milliseconds between sweeps for expired bindings, and attempts to open the store.
     private static let sweepInterval: UInt64 = 1000
     private static let connectInterval: UInt64 = 5000
-    private static let complaintInterval: UInt64 = 10_000
     /// How long a successor waits at its start for the readers of an undone turn, in milliseconds.
     private static let longestSettling = 500
 
@@ -118,6 +116,8 @@ struct LocatorProcess: ~Copyable {
         if let failure = service.lastFailure {
             complain(failure)
             service.lastFailure = nil
+        } else if service.hasStored, storageRemarks.stored() {
+            log.note(.storageAnswers, .notice, "registrations can be stored again")
         }
         if log.takeWake() {
             var mail = Mail(.logged)
@@ -137,9 +137,12 @@ struct LocatorProcess: ~Copyable {
         do throws(StoreError) {
             try service.store.connect()
             let (loaded, left) = try service.load(now: Clock.epochSeconds())
-            if loaded > 0 { log.note(.note, .info, "loaded \(loaded) bindings") }
+            if loaded > 0 {
+                log.note(.note, .info, "loaded \(loaded) \(loaded == 1 ? "registration" : "registrations")")
+            }
             if left > 0 {
-                log.note(.limitReached, .warning, "\(left) stored bindings do not fit max-bindings")
+                log.note(
+                    .limitReached, .warning, "\(left) stored registrations do not fit server.max-bindings")
             }
         } catch {
             service.store.disconnect()
@@ -148,9 +151,7 @@ struct LocatorProcess: ~Copyable {
     }
 
     private mutating func complain(_ failure: StoreError) {
-        let now = Clock.milliseconds()
-        if now < nextComplaint { return }
-        nextComplaint = now + LocatorProcess.complaintInterval
+        guard storageRemarks.failed(now: Clock.milliseconds()) else { return }
         log.note(.storageFailed, .error, "registrations are refused: \(failure)")
     }
 

@@ -26,6 +26,8 @@ extension LogEvent {
         case .connectionFailed: MessageID.connectionFailed
         case .configurationReloaded: MessageID.configurationReloaded
         case .messageTraced: MessageID.messageTraced
+        case .startFailed: MessageID.startFailed
+        case .storageAnswers: MessageID.storageAnswers
         }
     }
 }
@@ -55,6 +57,8 @@ extension LogEvent {
         case .connectionFailed: "connection-failed"
         case .configurationReloaded: "configuration-reloaded"
         case .messageTraced: "message-traced"
+        case .startFailed: "start-failed"
+        case .storageAnswers: "storage-answers"
         }
     }
 }

@@ -16,6 +16,15 @@ package enum Console {
         _ = unsafe bytes.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress!, $0.count) }
     }
 
+    /// Those of the logger's catalogue that are told before it runs.
+    static func messageID(_ event: LogEvent) -> StaticString? {
+        switch event {
+        case .configurationRefused: MessageID.configurationRefused
+        case .startFailed: MessageID.startFailed
+        default: nil
+        }
+    }
+
     /// The fields that the logger gives its entries, as far as there are any without a message.
     private static func journal(_ priority: LogPriority, _ text: String, _ event: LogEvent) -> Bool {
         var lines = [
@@ -23,7 +32,7 @@ package enum Console {
             "SIPFORK_PROCESS=master",
             "SIPFORK_EVENT=\(event.name)",
         ]
-        if event == .configurationRefused { lines.append("MESSAGE_ID=\(MessageID.configurationRefused)") }
+        if let identifier = messageID(event) { lines.append("MESSAGE_ID=\(identifier)") }
         let bytes = lines.flatMap { Array($0.utf8) }
         return unsafe bytes.withUnsafeBytes { buffer in
             var fields = JournalFields()

@@ -19,7 +19,7 @@ package enum MasterMain {
             var master = try MasterProcess(options)
             return master.run()
         } catch {
-            Console.report(.error, "cannot start: \(error)", event: .note)
+            Console.report(.error, "cannot start: \(error)", event: .startFailed)
             return 1
         }
     }

@@ -41,4 +41,8 @@ package enum MessageID {
     package static let configurationReloaded: StaticString = "e3d0c6b7fb7d4a3c9e5b6d4c9a1f2e70"
     /// A message of a call that is traced came in or went out.
     package static let messageTraced: StaticString = "5a3ef9ab57ec4d2ab30cd9e33a8bbf7a"
+    /// The service could not start, for a reason other than its configuration.
+    package static let startFailed: StaticString = "1f0d5c1c6a4e4f2fb0e7a1a4a3c9d7e2"
+    /// The database of bindings, which had failed, can be written again.
+    package static let storageAnswers: StaticString = "7c9c1d4c0b1648a5b6c57b0ad0a5a4de"
 }
