@@ -1,4 +1,5 @@
 import Configuration
+import Glibc
 import Testing
 
 @Suite("sipfork.toml: what is refused, and where")
@@ -329,5 +330,15 @@ struct RefusalTests {
         #expect(error?.description == "/nonexistent/s.toml: No such file or directory")
         let directory = #expect(throws: ConfigurationError.self) { try Configuration.load(path: "/tmp") }
         #expect(directory?.description == "/tmp: Is a directory")
+    }
+
+    /// Root reads everything: only the words can be tested here.
+    @Test("a file that this user may not read: who must be able to")
+    func forbidden() throws {
+        let user = try #require(unsafe getpwuid(geteuid()))
+        let name = unsafe String(cString: user.pointee.pw_name)
+        #expect(
+            Configuration.reason(EACCES)
+                == "Permission denied; the user \(name) must be able to read it")
     }
 }

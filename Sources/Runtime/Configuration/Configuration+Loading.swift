@@ -16,11 +16,28 @@ extension Configuration {
             bytes = try contents(path, again)
         } catch {
             throw ConfigurationError(diagnostics: [
-                Diagnostic(file: path, line: 0, column: 0, message: SystemError.text(error.code))
+                Diagnostic(file: path, line: 0, column: 0, message: reason(error.code))
             ])
         }
         // Invalid UTF-8 becomes U+FFFD here, which no value of ours accepts; in a comment it does no harm.
         return try parse(text: String(decoding: bytes, as: UTF8.self), file: path)
+    }
+
+    /// Why a file could not be read, and for whom where that is the question: a file of root's that root's
+    /// tools accept is not yet one that the service may read.
+    package static func reason(_ code: Int32) -> String {
+        code == EACCES
+            ? "\(SystemError.text(code)); the user \(userName) must be able to read it"
+            : SystemError.text(code)
+    }
+
+    /// The name of the user that this process runs as, or the number of one without a name.
+    private static var userName: String {
+        let user = geteuid()
+        guard let entry = unsafe getpwuid(user), let name = unsafe entry.pointee.pw_name else {
+            return "\(user)"
+        }
+        return unsafe String(cString: name)
     }
 
     private static func contents(_ path: String, _ again: Bool) throws(SystemError) -> [UInt8] {
