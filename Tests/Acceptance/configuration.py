@@ -303,8 +303,9 @@ def checked_by_the_tool():
             for each in diagnostics:
                 equal(each["severity"], "error" if status else "warning", "severity")
             lines = [
-                f"{each['file']}:{each['line']}:{each['column']}: {each['message']}" if each["line"]
-                else f"{each['file']}: {each['message']}" for each in diagnostics]
+                ("" if status else "warning: ")
+                + (f"{each['file']}:{each['line']}:{each['column']}: {each['message']}" if each["line"]
+                   else f"{each['file']}: {each['message']}") for each in diagnostics]
             equal(lines, tool.stderr.splitlines(), f"diagnostics of {text!r}")
         for arguments in (("a", "b"), ("--socket", "x", "a")):
             equal(run(CONTROL, "check", *arguments).returncode, EX_USAGE, f"check {arguments}")

@@ -22,12 +22,13 @@ struct CheckTests {
         #expect(view.isGood && view.text.hasSuffix(" is good\n") && view.diagnostics.count == 1)
         #expect(view.json.text.contains(#""line":2,"column":5,"message":"#), "\(view.json.text)")
         #expect(view.json.text.contains(#""severity":"warning""#))
+        #expect(view.lines.first?.hasPrefix("warning: \(view.file):2:5: ") == true, "\(view.lines)")
     }
 
     @Test func listsWhatIsWrong() throws {
         let view = try check("[server]\nworker = 2\nmode = \"x\"\n")
         #expect(!view.isGood && view.text == "" && view.diagnostics.count == 2)
-        #expect(view.diagnostics[0].description.hasPrefix("\(view.file):2:1: "))
+        #expect(view.lines[0].hasPrefix("\(view.file):2:1: "))
         #expect(view.json.text.hasPrefix(#"[{"file":"\#(view.file)","line":2,"column":1,"message":""#))
         #expect(view.json.text.hasSuffix(#""severity":"error"}]"#))
     }

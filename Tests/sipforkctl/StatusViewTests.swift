@@ -34,7 +34,7 @@ struct StatusViewTests {
         view.lastErrors = [
             .init(
                 time: 1_795_378_500, process: "master", event: "child-died",
-                message: "worker 1 (pid 4716) died: killed by signal 9; its successor takes over"),
+                message: "worker 1 (pid 4716) died: killed by signal 9 (SIGKILL); its successor takes over"),
             .init(
                 time: 1_795_378_499, process: "worker 0", event: "hop-failed",
                 message: "next hop sip:gw1.example.net;transport=tcp of route 1 does not answer: skipped for"
@@ -87,7 +87,7 @@ struct StatusViewTests {
                 message: "next hop sip:gw1.example.net of route 1 is silent: skipped for 30 s"),
             .init(
                 time: 1_795_313_474, process: "master", event: "child-died",
-                message: "worker 1 (pid 819) died: killed by signal 11; its successor takes over"),
+                message: "worker 1 (pid 819) died: killed by signal 11 (SIGSEGV); its successor takes over"),
         ]
         view.counters = [
             .init(name: "messages_received", value: 2_630_412),
@@ -112,7 +112,7 @@ struct StatusViewTests {
                 + #""transactions":1234,"bindings":12345,"connections":5,"#
                 + #""arena":{"records":7,"slots":1,"stored":9},"#
                 + #""last_errors":[{"time":1795378500,"process":"master","event":"child-died","#
-                + #""message":"worker 1 (pid 4716) died: killed by signal 9; its successor takes over"},"#
+                + #""message":"worker 1 (pid 4716) died: killed by signal 9 (SIGKILL); its successor takes over"},"#
                 + #"{"time":1795378499,"process":"worker 0","event":"hop-failed","message":"next hop "#
                 + #"sip:gw1.example.net;transport=tcp of route 1 does not answer: skipped for 30 s and \u001b longer"}],"#
                 + #""counters":{"messages_received":1234567,"messages_sent":0,"calls_started":12,"#
@@ -142,8 +142,8 @@ struct StatusViewTests {
                 logger    4714    0.2%             -             0         0  starting
 
                 LAST WARNINGS AND ERRORS
-                2026-11-22 20:15:00  master    worker 1 (pid 4716) died: killed by signal 9; its
-                                               successor takes over
+                2026-11-22 20:15:00  master    worker 1 (pid 4716) died: killed by signal 9
+                                               (SIGKILL); its successor takes over
                 2026-11-22 20:14:59  worker 0  next hop sip:gw1.example.net;transport=tcp of
                                                route 1 does not answer: skipped for 30 s and ?
                                                longer
@@ -153,6 +153,29 @@ struct StatusViewTests {
                 calls_started             12
 
                 """)
+    }
+
+    @Test func foldsWhatIsSaidAgain() {
+        StatusViewTests.setUTC()
+        var view = StatusView()
+        func error(_ time: Int, _ process: String, _ message: String) -> StatusView.LastError {
+            .init(time: 1_795_378_500 - time, process: process, event: "limit-reached", message: message)
+        }
+        view.lastErrors = [
+            error(0, "worker 0", "full"), error(1, "worker 0", "full"), error(2, "worker 0", "full"),
+            error(3, "worker 1", "full"), error(4, "worker 0", "full"), error(5, "worker 0", "empty"),
+        ]
+        #expect(
+            view.text.contains(
+                """
+                LAST WARNINGS AND ERRORS
+                2026-11-22 20:15:00  worker 0  full (3 times)
+                2026-11-22 20:14:57  worker 1  full
+                2026-11-22 20:14:56  worker 0  full
+                2026-11-22 20:14:55  worker 0  empty
+
+                """), "\(view.text)")
+        #expect(view.json.text.components(separatedBy: "\"full\"").count == 6, "each in the JSON form")
     }
 
     @Test func saysWhereNothingIsKnown() {

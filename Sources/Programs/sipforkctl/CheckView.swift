@@ -28,6 +28,9 @@ struct CheckView: View, Equatable {
             })
     }
 
+    /// What is wrong or doubtful, as `sipforkd -t` says it.
+    var lines: [String] { diagnostics.map { isGood ? "warning: \($0)" : $0.description } }
+
     /// What stands on stdout; diagnostics are for stderr.
     var text: String { isGood ? "\(file) is good\n" : "" }
 }

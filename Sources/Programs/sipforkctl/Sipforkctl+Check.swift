@@ -19,7 +19,7 @@ extension Sipforkctl {
             if form.json {
                 Terminal.write(form.text(view))
             } else {
-                for diagnostic in view.diagnostics { Terminal.say(diagnostic.description) }
+                for line in view.lines { Terminal.say(line) }
                 Terminal.write(view.text)
             }
             if !view.isGood { throw Check.refused }

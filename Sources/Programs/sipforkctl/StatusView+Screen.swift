@@ -54,10 +54,24 @@ extension StatusView {
     private var errorList: String {
         if lastErrors.isEmpty { return "LAST WARNINGS AND ERRORS: none\n" }
         let width = lastErrors.map(\.process.count).max()!
-        return lastErrors.reduce(into: "LAST WARNINGS AND ERRORS\n") { text, error in
+        return foldedErrors.reduce(into: "LAST WARNINGS AND ERRORS\n") { text, folded in
+            let (error, count) = folded
             let padding = String(repeating: " ", count: width - error.process.count)
             let head = "\(Layout.date(error.time, zone: false))  \(error.process)\(padding)  "
-            text += Layout.wrapped(head + Layout.printable(error.message), indentation: head.count)
+            let times = count > 1 ? " (\(count) times)" : ""
+            text += Layout.wrapped(head + Layout.printable(error.message) + times, indentation: head.count)
+        }
+    }
+
+    /// Those that say the same one after the other as one, with the newest time: else they push what else
+    /// there is out of sight.
+    private var foldedErrors: [(error: LastError, count: Int)] {
+        lastErrors.reduce(into: []) { folded, error in
+            if let last = folded.last, last.error.says(asMuchAs: error) {
+                folded[folded.count - 1].count += 1
+            } else {
+                folded.append((error, 1))
+            }
         }
     }
 

@@ -39,6 +39,10 @@ struct StatusView: View, Equatable {
         let process: String
         let event: String
         let message: String
+
+        func says(asMuchAs other: LastError) -> Bool {
+            process == other.process && event == other.event && message == other.message
+        }
     }
 
     /// As many as there may be.

@@ -81,7 +81,7 @@ struct CommandLineOptions {
             return CommandLineOptions.configurationStatus
         }
         if checkOnly {
-            for warning in warnings { report(.warning, warning) }
+            for warning in warnings { report(.warning, "warning: \(warning)") }
             return 0
         }
         return MasterMain.run(
