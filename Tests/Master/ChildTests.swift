@@ -67,4 +67,23 @@ import Testing
         let again = pool.mayHand(to: .worker(0))
         #expect(again)
     }
+
+    /// Statuses as waitpid(2) gives them: the signal in the low bits, 0x80 where a core was left; else the exit
+    /// status above.
+    @Test(
+        arguments: [
+            (11, "killed by signal 11 (SIGSEGV)"), (6 | 0x80, "killed by signal 6 (SIGABRT)"),
+            (9, "killed by signal 9 (SIGKILL)"), (40, "killed by signal 40"), (0, "exit status 0"),
+            (78 << 8, "exit status 78"),
+        ] as [(Int32, String)])
+    func ending(_ status: Int32, _ text: String) {
+        #expect(ChildEnding.text(status) == text)
+    }
+
+    /// What is told before the logger runs has the logger's MESSAGE_ID too.
+    @Test func consoleIdentifiers() {
+        #expect(Console.messageID(.startFailed)?.description == "1f0d5c1c6a4e4f2fb0e7a1a4a3c9d7e2")
+        #expect(Console.messageID(.configurationRefused)?.description == "379c056dd8244116883eb2dc8b0ba725")
+        #expect(Console.messageID(.note) == nil)
+    }
 }

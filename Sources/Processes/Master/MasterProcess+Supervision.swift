@@ -57,11 +57,10 @@ extension MasterProcess {
                 continue
             }
             state.processes.countRestart(process)
-            let how = signal != 0 ? "killed by signal \(signal)" : "exit status \(cp_exit_status(status))"
             let delay = children[index].restartAt - now
             log.note(
                 .childDied, .error,
-                "\(process.name) (pid \(pid)) died: \(how); its successor \(delay == 0 ? "takes over" : "starts in \(delay) ms")"
+                "\(process.name) (pid \(pid)) died: \(ChildEnding.text(status)); its successor \(delay == 0 ? "takes over" : "starts in \(delay) ms")"
             )
             if delay == 0 { start(index) }
         }

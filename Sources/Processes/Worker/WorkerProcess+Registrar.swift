@@ -59,7 +59,7 @@ extension WorkerProcess {
             header.append("\r\n")
         case 503:
             state.counters.add(.refusedFull, me)
-            logFull(request, server(cell).endpoint, "binding (max-bindings)")
+            logFull(request, server(cell).endpoint, "registration (server.max-bindings)")
             header.append("Retry-After: 5\r\n")
         default: break
         }

@@ -217,7 +217,7 @@ extension WorkerProcess {
         if cell == 0 {
             shard.stored.free(request)
             state.counters.add(.refusedFull, me)
-            logFull(message, source.endpoint, "transaction (max-transactions)")
+            logFull(message, source.endpoint, "transaction (server.max-transactions)")
             answerStateless(message, source, status: 503, retryAfter: true)
             return nil
         }

@@ -13,7 +13,8 @@ extension Connections {
         guard log.isWanted(.warning), limitLog.allows(now: Clock.milliseconds()) else { return }
         var entry = log.begin(.limitReached, .warning)
         let text =
-            "no room for another connection (tcp.\(key), now \(limit))\(Connections.suppressed(limitLog))"
+            "no room for another connection with tcp:\(peer.text) (tcp.\(key), now \(limit))"
+            + Connections.suppressed(limitLog)
         entry.add(.message, string: text)
         peerField(&entry, peer)
         log.commit(entry)
@@ -48,7 +49,7 @@ extension Connections {
     mutating func logMalformed(_ peer: SocketAddress, _ reason: StaticString) {
         guard log.isWanted(.notice), malformedLog.allows(now: Clock.milliseconds()) else { return }
         var entry = log.begin(.malformedMessage, .notice)
-        let text = "malformed stream: \(reason) from tcp:\(peer.text)\(Connections.suppressed(malformedLog))"
+        let text = "malformed stream from tcp:\(peer.text): \(reason)\(Connections.suppressed(malformedLog))"
         entry.add(.message, string: text)
         peerField(&entry, peer)
         log.commit(entry)
