@@ -5,7 +5,7 @@ import time
 
 from marks import step
 from peers import calls, establish, hang_up
-from service import CONFIGURATION, UNIT
+from service import CATALOGUE, CONFIGURATION, UNIT
 from testing import contains, equal, true
 from ua import Dialog
 from waiting import eventually
@@ -23,7 +23,7 @@ def kill_workers(service):
         entries = service.await_journal("SIPFORK_EVENT=child-died", count=before + 3)[before:]
         for entry in entries:
             equal(entry["PRIORITY"], "3", "PRIORITY of child-died")
-            contains(entry["MESSAGE"], "killed by signal 9", "MESSAGE of child-died")
+            contains(entry["MESSAGE"], "killed by signal 9 (SIGKILL)", "MESSAGE of child-died")
     true(service.is_active(), "the service is active")
     equal(service.show("NRestarts"), "0", "restarts by systemd")
 
@@ -104,6 +104,22 @@ def refused(service):
     equal(service.show("ActiveState", "NRestarts"), ["failed", "0"], "state and restarts a second later")
 
 
+@step("a configuration that only root may read: exit 78, and the journal names the user")
+def closed(service):
+    service.run("chmod", "600", CONFIGURATION)
+    try:
+        before = len(service.journal("SIPFORK_EVENT=configuration-refused"))
+        true(service.run("systemctl", "restart", UNIT, check=False).returncode != 0, "systemctl restart must fail")
+        entry = service.await_journal("SIPFORK_EVENT=configuration-refused", count=before + 1)[before]
+        wanted = f"{CONFIGURATION}: Permission denied; the user sipfork must be able to read it"
+        equal(entry["MESSAGE"], wanted, "MESSAGE")
+        equal(service.show("ActiveState", "ExecMainStatus"), ["failed", "78"], "state and exit status")
+    finally:
+        service.run("chmod", "644", CONFIGURATION)
+        service.start()
+    true(service.is_active(), "active again")
+
+
 @step("a port that another program has: told in the journal, tried again until it is free")
 def busy_port(service):
     service.run("systemctl", "stop", UNIT)
@@ -117,6 +133,8 @@ def busy_port(service):
         entry = eventually(told, "an entry about the port")[-1]
         contains(entry["MESSAGE"], "bind udp:127.0.0.1:5060", "MESSAGE")
         equal(entry["PRIORITY"], "3", "PRIORITY")
+        equal(entry["SIPFORK_EVENT"], "start-failed", "SIPFORK_EVENT")
+        equal(CATALOGUE.subjects[entry["MESSAGE_ID"]], "The proxy could not start", "subject of the entry")
     eventually(service.is_active, "the service, once the port is free", 10)
     service.run("systemctl", "reset-failed", UNIT)
 

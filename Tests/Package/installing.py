@@ -14,6 +14,8 @@ from waiting import eventually
 
 PAGES = {"sipforkd": "8", "sipforkctl": "8", "sipfork.toml": "5", "sipfork": "7"}
 PROGRAMS = ("/usr/sbin/sipforkd", "/usr/bin/sipforkctl")
+# What the maintainer scripts need, which debhelper adds: the first of its alternatives.
+HELPERS = {"systemd"}
 
 
 @step("lintian finds no error and no warning")
@@ -59,6 +61,38 @@ def install(service):
     equal(service.run("systemctl", "is-enabled", UNIT).stdout.strip(), "enabled", "is-enabled")
     equal(service.run("systemctl", "--failed", "--no-legend").stdout, "", "failed units")
     equal(service.run("sipforkd", "-t").returncode, 0, "sipforkd -t with the shipped file")
+
+
+@step("it depends on the packages of the libraries that its programs need, and on no others")
+def dependencies(service):
+    needed = set()
+    for program in PROGRAMS:
+        names = needed_by(service.container.root + program)
+        true("libc.so.6" in names, f"libc among what {program} needs: {names}")
+        paths = dict(re.findall(r"^\s*(?:(\S+) => )?(/\S+)", service.run("ldd", program).stdout, re.M))
+        for name in names:
+            path = paths[name] if name in paths else next(each for each in paths.values() if each.endswith(f"/{name}"))
+            needed.add(package_of(service, path))
+    text = service.run("dpkg-query", "-W", "-f", "${Depends}", "sipfork").stdout
+    equal({re.match(r"[^ (:]+", each).group() for each in text.split(", ")} - HELPERS, needed, f"Depends: {text}")
+
+
+def needed_by(path):
+    """The shared libraries that an ELF file names."""
+    text = subprocess.run(["readelf", "-dW", path], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"\(NEEDED\)\s+Shared library: \[(.+)\]", text))
+
+
+def package_of(service, path):
+    """The package in the container that a library is of: the name that programs ask for may be a link, which ldconfig
+    has made, and /lib a link to /usr/lib, while dpkg knows the file by either name.
+    """
+    name = os.path.basename(service.run("readlink", "-f", path).stdout.strip())
+    lines = service.run("dpkg-query", "-S", f"*/{name}").stdout.splitlines()
+    place = re.compile(rf" (/usr)?/lib(64)?/(\S+-linux-gnu/)?{re.escape(name)}$")
+    packages = {line.partition(":")[0] for line in lines if place.search(line)}
+    equal(len(packages), 1, f"packages of {path}: {lines}")
+    return packages.pop()
 
 
 @step("man finds every page, and renders it")
