@@ -59,16 +59,18 @@ import Testing
     /// A failure at once and every ten seconds; that it works again once, and only where a failure was told.
     @Test func isToldOfOnce() {
         var remarks = StorageRemarks()
-        #expect(!remarks.stored(), "nothing has failed")
-        #expect(remarks.failed(now: 1000))
-        #expect(!remarks.failed(now: 10_999))
-        #expect(remarks.failed(now: 11_000))
-        #expect(remarks.stored())
-        #expect(!remarks.stored())
-        #expect(!remarks.failed(now: 12_000), "ten seconds after the last one")
-        #expect(!remarks.stored(), "what was not told is not taken back")
-        #expect(remarks.failed(now: 21_000))
-        #expect(remarks.stored())
+        func failed(_ now: UInt64) -> Bool { remarks.failed(now: now) }
+        func stored() -> Bool { remarks.stored() }
+        #expect(!stored(), "nothing has failed")
+        #expect(failed(1000))
+        #expect(!failed(10_999))
+        #expect(failed(11_000))
+        #expect(stored())
+        #expect(!stored())
+        #expect(!failed(12_000), "ten seconds after the last one")
+        #expect(!stored(), "what was not told is not taken back")
+        #expect(failed(21_000))
+        #expect(stored())
     }
 
     @Test func damagedStoreIsAnswered() throws {
