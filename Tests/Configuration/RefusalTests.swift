@@ -334,9 +334,8 @@ struct RefusalTests {
 
     /// Root reads everything: only the words can be tested here.
     @Test("a file that this user may not read: who must be able to")
-    func forbidden() throws {
-        let user = try #require(unsafe getpwuid(geteuid()))
-        let name = unsafe String(cString: user.pointee.pw_name)
+    func forbidden() {
+        let name = unsafe getpwuid(geteuid()).map { unsafe String(cString: $0.pointee.pw_name) } ?? "?"
         #expect(
             Configuration.reason(EACCES)
                 == "Permission denied; the user \(name) must be able to read it")
