@@ -119,7 +119,8 @@ let package = Package(
         tests("Transaction", ["Platform"]),
         tests("Proxy", ["Syntax", "Transaction", "SharedMemory", "SharedState", "Platform"]),
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
-        tests("Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax"]),
+        tests(
+            "Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax", "Transport"]),
         tests(
             "Master",
             [

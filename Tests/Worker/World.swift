@@ -18,24 +18,30 @@ final class World {
     private var boxes: [ProcessID: (reading: Int32, writing: Int32)] = [:]
     private let listener: Int32
     let listenerAddress: SocketAddress
+    private let ownsListener: Bool
     var secondListener: Int32 = -1
 
     init(
         workers: Int = 2, maxTransactions: Int = 1000, t1: UInt32 = 500, maxBreadth: UInt32 = 60,
-        routes: [RouteDraft] = [], adjust: (inout ConfigurationSnapshot) -> Void = { _ in }
+        routes: [RouteDraft] = [], fixture: WorldFixture? = nil,
+        adjust: (inout ConfigurationSnapshot) -> Void = { _ in }
     ) throws {
         let sizes = ArenaSizes(workers: workers, transactions: maxTransactions, bindings: 100)
         arena = try Arena(name: "world", size: SharedState.bytes(sizes))
         keyArena = try Arena(name: "world-keys", size: Keys.bytes)
-        try Keys.generate(in: keyArena.memory)
+        if fixture == nil {
+            try Keys.generate(in: keyArena.memory)
+        } else {
+            for word in 0..<6 { keyArena.memory.store(UInt64(word) &* 0x9E37_79B9_7F4A_7C15, at: word * 8) }
+        }
         keys = Keys(memory: keyArena.memory)
         state = SharedState(memory: arena.memory, sizes: sizes)
         state.setHeader(ArenaHeader(layoutHash: StateLayout.hash, sizes: sizes))
         state.slots.initialize()
         try state.locations.initialize()
-        let socket = World.socket()
-        listener = socket.number
-        listenerAddress = socket.address
+        let socket = fixture.map { ($0.listener, $0.address) } ?? World.socket()
+        (listener, listenerAddress) = socket
+        ownsListener = fixture == nil
         var snapshot = ConfigurationSnapshot()
         snapshot.workers = UInt32(workers)
         snapshot.listenerCount = 1
@@ -50,7 +56,8 @@ final class World {
         snapshot.networkCount = 1
         adjust(&snapshot)
         precondition(state.publish(snapshot, routes))
-        for index in 0..<workers { state.shard(index).initialize(now: Clock.milliseconds()) }
+        let now = fixture?.now ?? Clock.milliseconds()
+        for index in 0..<workers { state.shard(index).initialize(now: now) }
         for process in [.logger, .locator, .resolver, .master] + (0..<workers).map({ ProcessID.worker($0) }) {
             boxes[process] = try Mailbox().takeEnds()
         }
@@ -61,7 +68,7 @@ final class World {
             close(ends.reading)
             close(ends.writing)
         }
-        close(listener)
+        if ownsListener { close(listener) }
     }
 
     /// A UDP socket on a free port of loopback, with a receive timeout.
@@ -82,14 +89,21 @@ final class World {
     }
 
     func worker(_ index: Int) throws -> WorkerProcess {
+        try WorkerProcess(state: state, index: index, keys: keys, descriptors: descriptors(of: index))
+    }
+
+    func descriptors(of index: Int) -> WorkerDescriptors {
         var descriptors = WorkerDescriptors(
             mailbox: boxes[.worker(index)]!.reading, peers: .init(repeating: -1),
             sockets: .init(repeating: -1))
         for (process, ends) in boxes { descriptors.peers[process.index] = ends.writing }
         descriptors.sockets[0] = listener
         descriptors.sockets[1] = secondListener
-        return try WorkerProcess(state: state, index: index, keys: keys, descriptors: descriptors)
+        return descriptors
     }
+
+    /// Reading end of a mailbox.
+    func mailbox(of process: ProcessID) -> Int32 { boxes[process]!.reading }
 
     /// A message that worker 0 keeps and that contains `text`.
     func storedText(containing text: String) -> String? {
@@ -187,10 +201,18 @@ final class World {
         post(mail, from: .resolver, ring: state.resolverRing(to: .worker(worker)), to: worker)
     }
 
+    /// What the locator says of a REGISTER.
+    func answer(_ question: Mail, status: UInt16, by worker: Int) {
+        var mail = Mail(.registered)
+        (mail.transaction, mail.status, mail.sender) = (question.transaction, status, .locator)
+        post(mail, from: .locator, ring: state.locatorRing(to: .worker(worker)), to: worker)
+    }
+
     /// What the resolver keeps: candidates, each a server of its own, the first of them preferred.
     func know(
         _ host: String, _ places: [(SIPTransport, SocketAddress)], kind: DNSQuestion.Kind = .naptr,
-        status: DNSAnswer.Status = .found, for milliseconds: UInt64 = 60_000
+        status: DNSAnswer.Status = .found, for milliseconds: UInt64 = 60_000,
+        at now: UInt64 = Clock.milliseconds()
     ) {
         var answer = DNSAnswer(status)
         for (transport, address) in places {
@@ -201,7 +223,6 @@ final class World {
             answer.count += 1
         }
         let name = Array(host.utf8)
-        let now = Clock.milliseconds()
         state.dns.store(answer, to: kind, host: name.span, now: now, expires: now + milliseconds)
     }
 
@@ -240,6 +261,13 @@ final class World {
         writer.publish(draft.seal())
         undo.forget()
     }
+}
+
+/// What two worlds share that are to send the very same bytes: listener, keys, and when they begin.
+struct WorldFixture {
+    let listener: Int32
+    let address: SocketAddress
+    let now: UInt64
 }
 
 /// A phone: a socket that says and hears text.

@@ -24,6 +24,8 @@ struct WorkerProcess: ~Copyable {
     var log: LogWriter
     /// Milliseconds, read once a turn.
     var now: UInt64 = 0
+    /// A test's time, which stands still; 0: the clock's.
+    var virtualTime: UInt64 = 0
     /// Mail to ourselves, handled before the turn commits: a fork in the same process takes the same path as
     /// one in another.
     var ownMail: [Mail] = []
@@ -104,7 +106,7 @@ struct WorkerProcess: ~Copyable {
 
     /// Design §5.2: flush a committed turn again, or take back an uncommitted one and do it again.
     mutating func recover() {
-        now = Clock.milliseconds()
+        now = time()
         let found = turn.recover()
         received = Turn.inFlightCapacity
         if found == .flush { flush() }
@@ -112,7 +114,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     /// One or more turns: handles what is in flight and what is due.
-    private mutating func handleTurn() {
+    mutating func handleTurn() {
         work()
         commit()
         if received > 0 { turn.clearInFlight(received: received) }
@@ -163,8 +165,10 @@ struct WorkerProcess: ~Copyable {
         }
     }
 
+    private func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
+
     private mutating func begin() {
-        now = Clock.milliseconds()
+        now = time()
         state.processes.beginTurn(me)
         state.processes.beat(now, me)
         shard.recycle()
