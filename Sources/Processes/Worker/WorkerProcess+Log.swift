@@ -74,10 +74,12 @@ extension WorkerProcess {
         guard log.isWanted(.notice), malformedLimit.allows(now: now) else { return }
         var entry = log.begin(.malformedMessage, .notice)
         var text = line
-        text.append("malformed message: ")
-        text.append(reason)
-        text.append(" from ")
+        text.append("malformed message from ")
+        text.append(source.endpoint.transport.name)
+        text.append(":")
         source.peer.write(to: &text)
+        text.append(": ")
+        text.append(reason)
         if malformedLimit.suppressed > 0 {
             text.append(" (and ")
             text.append(decimal: malformedLimit.suppressed)
@@ -97,6 +99,8 @@ extension WorkerProcess {
         text.append("no room for another ")
         text.append(what)
         text.append(": 503 to ")
+        text.append(endpoint.transport.name)
+        text.append(":")
         endpoint.peer.write(to: &text)
         if fullLimit.suppressed > 0 {
             text.append(" (and to ")

@@ -166,6 +166,9 @@ extension WorkerProcess {
             record.guardAt = 0
             store(record, cell)
             abandonForks(cell)
+            // A request on a connection ends with its answer: timer J is 0 (RFC 3261 §17.2.2).
+            let generation = record.header.generation
+            guard shard.table.isCurrent(cell, kind: RecordKind.server, generation: generation) else { return }
             record = server(cell)
         }
         // At most two deadlines can be due at once.
