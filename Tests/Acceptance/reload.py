@@ -124,7 +124,7 @@ def warning():
     with Sipfork(FAST) as proxy:
         log = proxy.log()
         renewed(proxy, timers={"c": 60000})
-        (place,) = [line.split(": ")[0] for line in judged(proxy)]
+        (place,) = [line.removeprefix("warning: ").split(": ")[0] for line in judged(proxy)]
         contains(place, "sipfork.toml:", "where the warning is")
         await_line(proxy, log, WARNING, place)
 
