@@ -174,7 +174,7 @@ struct MasterProcess: ~Copyable {
         while true {
             let now = Clock.milliseconds()
             tend(now)
-            // What it had to say shall not wait for the next event.
+            // What the turn before has left, and what this had to say.
             flushMail()
             if isStopping && !children.contains(where: \.isRunning) { break }
             let events = poller.wait(milliseconds: patience(now))
@@ -184,7 +184,6 @@ struct MasterProcess: ~Copyable {
             if inbox.isMailLeft { takeMail() }
             connections.tend(Clock.milliseconds(), &reception)
             if isReader { forwardStateless() }
-            flushMail()
         }
         control.remove()
         return 0

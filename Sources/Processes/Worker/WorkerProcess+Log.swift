@@ -29,7 +29,6 @@ extension WorkerProcess {
         guard settings.logCalls == 2 || settings.logCalls == 1 && isFailure, log.isWanted(.info) else {
             return
         }
-        var entry = log.begin(isFailure ? .callFailed : status < 300 ? .callAnswered : .callEnded, .info)
         var text = line
         text.append(isFailure ? "call failed: " : status < 300 ? "call answered: " : "call ended: ")
         text.append(decimal: UInt64(status))
@@ -38,10 +37,9 @@ extension WorkerProcess {
         text.append(" for ")
         let uri = request.requestURI
         text.append(uri.extracting(0..<min(uri.count, 200)))
-        entry.add(.message, text.written)
-        describe(&entry, request, record.endpoint)
-        entry.add(.status, number: Int(status))
-        log.commit(entry)
+        write(
+            isFailure ? .callFailed : status < 300 ? .callAnswered : .callEnded, .info, text, request,
+            record.endpoint, status: status)
     }
 
     /// A request that could not be sent: a few a second, for a peer that is down has many of them.
@@ -49,68 +47,50 @@ extension WorkerProcess {
         guard log.isWanted(.notice), unreachableLimit.allows(now: now),
             let request = storedMessage(record.request)
         else { return }
-        var entry = log.begin(.connectionFailed, .notice)
         var text = line
         text.append(request.methodToken)
         text.append(" could not be sent to ")
-        text.append(record.endpoint.transport.name)
-        text.append(":")
-        record.endpoint.peer.write(to: &text)
+        record.endpoint.writePeer(to: &text)
         text.append(": ")
         text.append(string: SystemError.text(Int32(code)))
-        if unreachableLimit.suppressed > 0 {
-            text.append(" (and ")
-            text.append(decimal: unreachableLimit.suppressed)
-            text.append(" more since the last such entry)")
-        }
-        unreachableLimit.reset()
-        entry.add(.message, text.written)
-        describe(&entry, request, record.endpoint)
-        log.commit(entry)
+        unreachableLimit.tellSuppressed(to: &text)
+        write(.connectionFailed, .notice, text, request, record.endpoint)
     }
 
-    /// A faulty message: at most a few a second, the rest is counted (`malformedSuppressed`).
+    /// A faulty message: a few a second; the counter `badRequests` has all.
     mutating func logMalformed(_ message: Message, _ source: RequestSource, _ reason: StaticString) {
         guard log.isWanted(.notice), malformedLimit.allows(now: now) else { return }
-        var entry = log.begin(.malformedMessage, .notice)
         var text = line
         text.append("malformed message from ")
-        text.append(source.endpoint.transport.name)
-        text.append(":")
-        source.peer.write(to: &text)
+        source.endpoint.writePeer(to: &text)
         text.append(": ")
         text.append(reason)
-        if malformedLimit.suppressed > 0 {
-            text.append(" (and ")
-            text.append(decimal: malformedLimit.suppressed)
-            text.append(" more since the last such entry)")
-        }
-        malformedLimit.reset()
-        entry.add(.message, text.written)
-        describe(&entry, message, source.endpoint)
-        log.commit(entry)
+        malformedLimit.tellSuppressed(to: &text)
+        write(.malformedMessage, .notice, text, message, source.endpoint)
     }
 
-    /// A table is full: once a second, the rest is counted (`refusedFull`). `what` names the table's key.
+    /// A table is full: once a second; the counter `refusedFull` has all. `what` names the table's key.
     mutating func logFull(_ message: Message, _ endpoint: Endpoint, _ what: StaticString) {
         guard log.isWanted(.warning), fullLimit.allows(now: now) else { return }
-        var entry = log.begin(.limitReached, .warning)
         var text = line
         text.append("no room for another ")
         text.append(what)
         text.append(": 503 to ")
-        text.append(endpoint.transport.name)
-        text.append(":")
-        endpoint.peer.write(to: &text)
-        if fullLimit.suppressed > 0 {
-            text.append(" (and to ")
-            text.append(decimal: fullLimit.suppressed)
-            text.append(" more since the last such entry)")
-        }
-        fullLimit.reset()
+        endpoint.writePeer(to: &text)
+        fullLimit.tellSuppressed(to: &text)
+        write(.limitReached, .warning, text, message, endpoint, status: 503)
+    }
+
+    /// An entry of one message.
+    private mutating func write(
+        _ event: LogEvent, _ priority: LogPriority, _ text: ByteWriter, _ message: Message,
+        _ endpoint: Endpoint,
+        status: UInt16? = nil
+    ) {
+        var entry = log.begin(event, priority)
         entry.add(.message, text.written)
         describe(&entry, message, endpoint)
-        entry.add(.status, number: 503)
+        if let status { entry.add(.status, number: Int(status)) }
         log.commit(entry)
     }
 
@@ -142,9 +122,7 @@ extension WorkerProcess {
         entry.add(.to, message.value(.to))
         entry.add(.branch, message.branch)
         var text = line
-        text.append(endpoint.transport.name)
-        text.append(":")
-        endpoint.peer.write(to: &text)
+        endpoint.writePeer(to: &text)
         entry.add(.peer, text.written)
     }
 }

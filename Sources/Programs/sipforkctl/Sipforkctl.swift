@@ -2,8 +2,8 @@ import ArgumentParser
 import Platform
 import SharedState
 
-/// The commands (`sipforkctl(8)`): each reads a view of the shared memory and prints it; two have the server
-/// change something before.
+/// The commands (`sipforkctl(8)`): most read a view of the shared memory and print it; some have the server do
+/// something, `check` reads a file and `ladder` the journal.
 struct Sipforkctl: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sipforkctl", abstract: "Look into a running sipforkd, and register users by hand.",

@@ -1,10 +1,12 @@
+import Platform
+
 /// Lets a few entries a second pass and counts the rest: rubbish from outside must not fill the journal.
 package struct RateLimit {
     private let perSecond: UInt64
     private var second: UInt64 = 0
     private var used: UInt64 = 0
-    /// Not allowed since the last `reset`.
-    package private(set) var suppressed: UInt64 = 0
+    /// Not allowed since that was last told.
+    private var suppressed: UInt64 = 0
 
     package init(perSecond: UInt64) { self.perSecond = perSecond }
 
@@ -22,5 +24,12 @@ package struct RateLimit {
         return false
     }
 
-    package mutating func reset() { suppressed = 0 }
+    /// Says in an entry that is allowed how many before it were not.
+    package mutating func tellSuppressed(to text: inout ByteWriter) {
+        if suppressed == 0 { return }
+        text.append(" (and ")
+        text.append(decimal: suppressed)
+        text.append(" more since the last such entry)")
+        suppressed = 0
+    }
 }

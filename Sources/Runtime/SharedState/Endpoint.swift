@@ -45,4 +45,11 @@ package struct Endpoint: BitwiseCopyable, Sendable {
     }
 
     package var isReliable: Bool { transport.isReliable }
+
+    /// `udp:192.0.2.4:5060`: the peer as the journal names it.
+    package func writePeer(to writer: inout ByteWriter) {
+        writer.append(transport.name)
+        writer.append(":")
+        peer.write(to: &writer)
+    }
 }

@@ -6,7 +6,7 @@ package struct Remark: BitwiseCopyable {
     /// The event of the logger's own entry on those that were dropped: it stands in no ring.
     package static let logDropped: UInt8 = 255
 
-    /// Seconds since 1970 at which the logger met it.
+    /// Seconds since 1970.
     package var time: UInt64 = 0
     package var process = ProcessID.master
     /// A `LogEvent`, or `logDropped`.

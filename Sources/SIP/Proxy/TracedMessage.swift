@@ -23,8 +23,7 @@ package struct TracedMessage: ~Escapable {
 
     private let message: Message
     private let isIncoming: Bool
-    private let transport: SIPTransport
-    private let peer: SocketAddress
+    private let endpoint: Endpoint
     private let fate: Fate
 
     /// - Parameter endpoint: where it came from, or goes.
@@ -32,8 +31,7 @@ package struct TracedMessage: ~Escapable {
     package init(_ message: Message, isIncoming: Bool, _ endpoint: Endpoint, _ fate: Fate) {
         self.message = message
         self.isIncoming = isIncoming
-        transport = endpoint.transport
-        peer = endpoint.peer
+        self.endpoint = endpoint
         self.fate = fate
     }
 
@@ -52,7 +50,7 @@ package struct TracedMessage: ~Escapable {
         entry.add(.to, message.value(.to))
         entry.add(.branch, message.branch)
         text.reset()
-        writePeer(to: &text)
+        endpoint.writePeer(to: &text)
         entry.add(.peer, text.written)
         entry.add(.direction, isIncoming ? "in" : "out")
         switch fate {
@@ -84,12 +82,6 @@ package struct TracedMessage: ~Escapable {
         text.append(bytes, from: 0, to: min(bytes.count, TracedMessage.longestPart))
     }
 
-    private func writePeer(to text: inout ByteWriter) {
-        text.append(transport.name)
-        text.append(":")
-        peer.write(to: &text)
-    }
-
     private func writeLine(to text: inout ByteWriter) {
         text.append(isIncoming ? "in " : "out ")
         if message.isRequest {
@@ -102,7 +94,7 @@ package struct TracedMessage: ~Escapable {
             append(message.reason, to: &text)
         }
         text.append(isIncoming ? " from " : " to ")
-        writePeer(to: &text)
+        endpoint.writePeer(to: &text)
         switch fate {
         case .handled(let process):
             text.append(isIncoming ? " to " : " by ")

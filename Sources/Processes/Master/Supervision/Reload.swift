@@ -118,6 +118,7 @@ extension MasterProcess {
             change.undo()
             throw error
         }
+        // Which hops have failed is forgotten, as it is for routes.
         try? state.deadPeers.initialize()
         datagramSockets = change.result.datagramSockets
         reload = Reload(
@@ -176,13 +177,11 @@ extension MasterProcess {
     private mutating func changeListeners(_ change: ListenerSet.Change) {
         for (number, entry) in change.removed where entry.listener.transport == .udp {
             // What has come by then is served.
-            for _ in 0..<64
-            where reception.receive(
-                from: entry.socket, listener: UInt16(number), address: entry.listener.address, isLeaving: true
-            )
-                == 0
-            {
-                break
+            for _ in 0..<64 {
+                let count = reception.receive(
+                    from: entry.socket, listener: UInt16(number), address: entry.listener.address,
+                    isLeaving: true)
+                if count == 0 { break }
             }
             poller.remove(entry.socket)
         }
