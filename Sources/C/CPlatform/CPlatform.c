@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -261,6 +263,32 @@ int cp_spawn(const char *path, char *const argv[], char *const envp[], const int
         return -1;
     }
     return pid;
+}
+
+int cp_claim(int fd, int byte) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return fcntl(fd, F_SETLKW, &lock);
+}
+
+int cp_claimant(int fd) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &lock) < 0) return -1;
+    return lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+}
+
+int cp_await_exit(int pid, int milliseconds) {
+    int handle = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (handle < 0) return errno == ESRCH;
+    struct pollfd ending = {.fd = handle, .events = POLLIN};
+    int ended = poll(&ending, 1, milliseconds) == 1;
+    close(handle);
+    return ended;
+}
+
+int cp_socket_kind(int fd, int *domain, int *type) {
+    socklen_t length = sizeof(int);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, &length) < 0) return -1;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, type, &length);
 }
 
 int cp_die_with_parent(int parent) {

@@ -32,6 +32,28 @@ int cs_notify_at_once(const char *assignments) {
     return result;
 }
 
+int cs_notify_with(const char *assignments, int descriptor) {
+    return sd_pid_notify_with_fds(0, 0, assignments, &descriptor, 1);
+}
+
+int cs_take_descriptors(char *names, size_t size) {
+    char **list = NULL;
+    int count = sd_listen_fds_with_names(1, &list);
+    size_t used = 0;
+    for (int i = 0; i < count && list && list[i]; i++) {
+        size_t length = strlen(list[i]) + 1;
+        if (length <= size - used) {
+            memcpy(names + used, list[i], length);
+            used += length;
+        } else {
+            size = used;
+        }
+        free(list[i]);
+    }
+    free(list);
+    return count;
+}
+
 uint64_t cs_watchdog(void) {
     uint64_t microseconds = 0;
     return sd_watchdog_enabled(0, &microseconds) > 0 ? microseconds : 0;

@@ -26,9 +26,10 @@ package enum LocatorMain {
 
     /// The arena stays mapped until the process ends. Nil where it cannot be had.
     private static func attach() -> LocatorProcess? {
-        guard let arena = try? Arena(attaching: Descriptor(owning: ChildDescriptors.arena)),
-            arena.memory.load(0, as: ArenaHeader.self).magic == ArenaHeader.magic
+        let place = ProcessID.locator.index
+        guard let memory = try? Arena.inherit(ChildDescriptors.arena, place: place),
+            memory.load(0, as: ArenaHeader.self).magic == ArenaHeader.magic
         else { return nil }
-        return try? LocatorProcess(state: SharedState(attaching: arena.memory))
+        return try? LocatorProcess(state: SharedState(attaching: memory))
     }
 }

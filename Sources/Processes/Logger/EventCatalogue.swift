@@ -28,6 +28,8 @@ extension LogEvent {
         case .messageTraced: MessageID.messageTraced
         case .startFailed: MessageID.startFailed
         case .storageAnswers: MessageID.storageAnswers
+        case .tookOver: MessageID.tookOver
+        case .memoryDiscarded: MessageID.memoryDiscarded
         }
     }
 }
@@ -59,6 +61,8 @@ extension LogEvent {
         case .messageTraced: "message-traced"
         case .startFailed: "start-failed"
         case .storageAnswers: "storage-answers"
+        case .tookOver: "took-over"
+        case .memoryDiscarded: "memory-discarded"
         }
     }
 }

@@ -19,8 +19,8 @@ package enum LoggerMain {
         // Nobody reads stderr any more: a failed write, not a death.
         _ = signal(SIGPIPE, SIG_IGN)
         do {
-            let arena = try Arena(attaching: Descriptor(owning: ChildDescriptors.arena))
-            let state = SharedState(attaching: arena.memory)
+            let memory = try Arena.inherit(ChildDescriptors.arena, place: ProcessID.logger.index)
+            let state = SharedState(attaching: memory)
             var logger = try LoggerProcess(
                 state: state, mailbox: ChildDescriptors.mailbox,
                 output: Journal.isConnected ? .journal : .lines(STDERR_FILENO))

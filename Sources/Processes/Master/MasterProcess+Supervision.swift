@@ -17,7 +17,8 @@ extension MasterProcess {
         state.processes.beat(now, process)
         do {
             let pid = try starter.start(
-                process, reading: reading[process.index], writing: writing, sockets: datagramSockets)
+                process, reading: estate.reading[process.index], writing: estate.writing,
+                sockets: datagramSockets)
             children[index].pid = pid
             state.processes.setPid(pid, process)
             log.note(.childStarted, .info, "\(process.name) started, pid \(pid)")
@@ -98,6 +99,10 @@ extension MasterProcess {
         abandonReload()
         stoppingSince = Clock.milliseconds()
         notifier.stopping()
+        // What comes from now on waits in the sockets for the next master, if there is to be one.
+        for number in listeners.numbers where listeners[number]!.listener.transport == .udp {
+            poller.remove(listeners[number]!.socket)
+        }
         log.note(.stopped, .notice, "stopping")
         for child in children where child.isRunning && child.process != .logger { kill(child.pid, SIGTERM) }
     }

@@ -11,8 +11,9 @@ import Systemd
 /// The master's state and loop.
 struct MasterProcess: ~Copyable {
     let state: SharedState
-    let arena: Arena
-    let keyArena: Arena
+    let estate: Estate
+    /// What systemd keeps for the next master.
+    let store: DescriptorStore
     let starter: ChildStarter
     var children: [Child] = []
     var log: LogWriter
@@ -24,9 +25,6 @@ struct MasterProcess: ~Copyable {
     /// As it holds now.
     var configuration: Configuration
     var reload: Reload?
-    /// Both ends of every mailbox by process number, -1 where there is no such process; owned likewise.
-    let reading: [Int32]
-    let writing: [Int32]
     var isReady = false
     var isStopping = false
     var stoppingSince: UInt64 = 0
@@ -44,11 +42,14 @@ struct MasterProcess: ~Copyable {
     private var blocked = InlineArray<68, Bool>(repeating: false)
     private var nextStatus: UInt64 = 0
     private var toldStatus = ""
+    /// When the start counts as one that has not failed, and how long that takes, in milliseconds.
+    private var provenAt: UInt64 = 0
+    private static let provingTime: UInt64 = 1000
     private var loadSampler = LoadSampler()
     private var nextWatchdog: UInt64 = 0
     let options: MasterOptions
-    /// Why the key of Record-Route marks is not the one of before.
-    private let routeKeyError: SystemError?
+    /// What is to be told of the start.
+    private let remarks: [Beginning.Remark]
 
     enum Token {
         static let signals: UInt64 = 1
@@ -61,115 +62,65 @@ struct MasterProcess: ~Copyable {
     }
 
     init(_ options: MasterOptions) throws(SystemError) {
-        let workers = ConfigurationSnapshot.workers(options.configuration)
-        // Sockets first: a port that is taken is the most likely reason not to start.
-        let listeners = try ListenerSet(options.configuration.listen)
-        let snapshot = try ConfigurationSnapshot(
-            options.configuration, listeners: listeners, workers: workers,
-            stateDirectory: options.stateDirectory)
-        let control = try ControlSocket(path: options.runtimeDirectory + "/control.sock")
-
-        let sizes = ArenaSizes(
-            workers: workers, transactions: options.configuration.maxTransactions,
-            bindings: options.configuration.maxBindings)
-        let arena = try Arena(name: "sipfork", size: SharedState.bytes(sizes))
-        let keyArena = try Arena(name: "sipfork-keys", size: Keys.bytes)
-        try Keys.generate(in: keyArena.memory)
-        let routeKeyError = RouteKey.install(in: keyArena.memory, directory: options.stateDirectory)
-        let state = SharedState(memory: arena.memory, sizes: sizes)
-        try MasterProcess.initialize(state, snapshot, options.configuration)
-
-        var reading = [Int32](repeating: -1, count: ProcessID.limit)
-        var writing = [Int32](repeating: -1, count: ProcessID.limit)
-        let processes = MasterProcess.processes(workers: workers)
-        for process in [.master] + processes {
-            let ends = try Mailbox().takeEnds()
-            reading[process.index] = ends.reading
-            writing[process.index] = ends.writing
-        }
+        let beginning = try Beginning(options)
+        let state = beginning.state
+        let estate = beginning.estate
+        let listeners = beginning.listeners
+        let workers = Int(state.sizes.workers)
+        let keys = Keys(memory: estate.keyMemory)
+        let processes = ProcessID.all(workers: workers).filter { $0 != .master }
         children = processes.map { Child($0) }
         let starter = try ChildStarter(
-            arena: arena.descriptor.number, keys: keyArena.descriptor.number, workers: workers)
+            arena: estate.arena, keys: estate.keys, workers: workers)
 
         var wanted: [UInt64] = [SIGTERM, SIGINT, SIGHUP, SIGCHLD].map { UInt64($0) }
         let count = Int32(wanted.count)
         let signals = Descriptor(owning: try check("signalfd") { unsafe cp_signalfd(&wanted, count) })
         let poller = try Poller()
         try poller.add(signals.number, token: Token.signals)
-        try poller.add(control.descriptor.number, token: Token.control)
+        try poller.add(beginning.control.descriptor.number, token: Token.control)
         for number in listeners.numbers where listeners[number]!.listener.transport == .udp {
             try poller.add(listeners[number]!.socket, token: Token.listener + UInt64(number))
         }
-        try poller.add(reading[ProcessID.master.index], token: Token.inbox)
+        let mailbox = estate.reading[ProcessID.master.index]
+        try poller.add(mailbox, token: Token.inbox)
         for process in processes {
-            try poller.add(writing[process.index], token: Token.mailbox + UInt64(process.rawValue), [])
+            let writing = estate.writing[process.index]
+            try poller.add(writing, token: Token.mailbox + UInt64(process.rawValue), [])
         }
 
-        var log = LogWriter(state: state, process: .master, level: snapshot.logLevel)
+        let level = beginning.snapshot.logLevel
+        var log = LogWriter(state: state, process: .master, level: level)
         let connections = try Connections(
-            state: state, keys: Keys(memory: keyArena.memory),
-            limits: ConnectionLimits(snapshot).granted(&log), listeners: listeners.streams,
-            log: LogWriter(state: state, process: .master, level: snapshot.logLevel))
+            state: state, keys: keys, limits: ConnectionLimits(beginning.snapshot).granted(&log),
+            listeners: listeners.streams, log: LogWriter(state: state, process: .master, level: level))
         try poller.add(connections.pollerNumber, token: Token.connections)
 
         datagramSockets = listeners.datagramSockets
-        reception = Reception(
-            state: state, keys: Keys(memory: keyArena.memory), sockets: datagramSockets)
+        reception = Reception(state: state, keys: keys, sockets: datagramSockets)
         self.connections = connections
         datagramErrors = DatagramErrors()
         mail = MailSender(state: state, process: .master)
-        inbox = PlainReceiver(mailbox: reading[ProcessID.master.index])
+        inbox = PlainReceiver(mailbox: mailbox)
         self.log = log
         notifier = Notifier()
         self.options = options
-        self.routeKeyError = routeKeyError
         self.listeners = listeners
-        configuration = options.configuration
-        self.control = control
-        self.arena = arena
-        self.keyArena = keyArena
+        configuration = beginning.configuration
+        control = beginning.control
+        remarks = beginning.remarks
+        store = beginning.store
+        self.estate = estate
         self.state = state
-        self.reading = reading
-        self.writing = writing
         self.starter = starter
         self.signals = signals
         self.poller = poller
     }
 
-    /// The children of a service, in the order in which they are started.
-    private static func processes(workers: Int) -> [ProcessID] {
-        [.logger, .locator, .resolver] + (0..<workers).map { .worker($0) }
-    }
-
-    /// Writes what a fresh arena holds before anyone attaches.
-    private static func initialize(
-        _ state: SharedState, _ snapshot: ConfigurationSnapshot, _ configuration: Configuration
-    ) throws(SystemError) {
-        var header = ArenaHeader(layoutHash: StateLayout.hash, sizes: state.sizes)
-        header.startedAt = Clock.milliseconds()
-        header.startedEpoch = Clock.epochSeconds()
-        header.masterPid = UInt64(getpid())
-        state.setHeader(header)
-        guard state.publish(snapshot, configuration.drafts) else {
-            throw SystemError("[[route]]: more than the shared memory holds", code: E2BIG)
-        }
-        state.slots.initialize()
-        try state.locations.initialize()
-        try state.dns.initialize()
-        try state.deadPeers.initialize()
-        try state.trace.initialize()
-        for worker in 0..<Int(state.sizes.workers) { state.shard(worker).initialize(now: header.startedAt) }
-        state.processes.setPid(getpid(), .master)
-    }
-
     /// Starts the children, serves until a signal says stop.
     mutating func run() -> Int32 {
-        for warning in options.warnings { log.note(.configurationWarning, .warning, warning) }
-        if let routeKeyError {
-            log.note(
-                .note, .warning,
-                "calls set up before this start may not be hung up from outside relay-from: \(routeKeyError)")
-        }
+        for remark in remarks { log.note(remark.event, remark.priority, remark.text) }
+        if estate.isInherited { takeOver() }
         for child in children.indices { start(child) }
         while true {
             let now = Clock.milliseconds()
@@ -249,7 +200,7 @@ struct MasterProcess: ~Copyable {
 
     // MARK: mail
 
-    private mutating func flushMail() {
+    mutating func flushMail() {
         let wakes = (log.takeWake(), connections.log.takeWake(), reception.trace.log.takeWake())
         if wakes.0 || wakes.1 || wakes.2 { _ = state.masterRing(to: .logger).append(Mail(.logged)) }
         for child in children { flushRing(child.process) }
@@ -261,7 +212,7 @@ struct MasterProcess: ~Copyable {
         // The slots change hands in any case: those of a process that stands still count to its quota.
         mail.handOver(ring, to: process)
         if blocked[process.index] { return }
-        if !mail.flush(ring, to: process, descriptor: writing[process.index]) {
+        if !mail.flush(ring, to: process, descriptor: estate.writing[process.index]) {
             blocked[process.index] = true
             watch(process, .writable)
         }
@@ -275,7 +226,7 @@ struct MasterProcess: ~Copyable {
 
     private func watch(_ process: ProcessID, _ interest: Poller.Interest) {
         let token = Token.mailbox + UInt64(process.rawValue)
-        do { try poller.change(writing[process.index], token: token, interest) } catch {
+        do { try poller.change(estate.writing[process.index], token: token, interest) } catch {
             preconditionFailure()
         }
     }
@@ -308,6 +259,7 @@ struct MasterProcess: ~Copyable {
         if !isReady, children.allSatisfy({ state.processes.isReady($0.process) }) {
             isReady = true
             nextStatus = 0
+            provenAt = now + MasterProcess.provingTime
             log.note(
                 .started, .notice,
                 "started: \(configuration.listen.map(\.text).joined(separator: ", "))")
@@ -316,6 +268,7 @@ struct MasterProcess: ~Copyable {
         if now >= nextStatus && isReady {
             nextStatus = now + 1000
             killHanging(now)
+            noteProven(now)
             tellStatus()
             loadSampler.sample(state, now)
         }
@@ -336,6 +289,14 @@ struct MasterProcess: ~Copyable {
         if let deadline = reception.stateless.nextDeadline { next = min(next, deadline) }
         if let deadline = connections.nextDeadline(now) { next = min(next, deadline) }
         return next <= now ? 0 : Int32(min(next - now, 60_000))
+    }
+
+    /// The memory that was taken over, if it was, is sound.
+    private func noteProven(_ now: UInt64) {
+        if now < provenAt || state.header.failedStarts == 0 { return }
+        var header = state.header
+        header.failedStarts = 0
+        state.setHeader(header)
     }
 
     /// Only what has changed: systemd logs and wakes for each.

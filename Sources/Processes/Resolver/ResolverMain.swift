@@ -25,9 +25,10 @@ package enum ResolverMain {
 
     /// The arena stays mapped until the process ends. Nil where it cannot be had.
     private static func attach() -> ResolverProcess? {
-        guard let arena = try? Arena(attaching: Descriptor(owning: ChildDescriptors.arena)),
-            arena.memory.load(0, as: ArenaHeader.self).magic == ArenaHeader.magic
+        let place = ProcessID.resolver.index
+        guard let memory = try? Arena.inherit(ChildDescriptors.arena, place: place),
+            memory.load(0, as: ArenaHeader.self).magic == ArenaHeader.magic
         else { return nil }
-        return try? ResolverProcess(state: SharedState(attaching: arena.memory))
+        return try? ResolverProcess(state: SharedState(attaching: memory))
     }
 }

@@ -23,11 +23,12 @@ package enum WorkerMain {
 
     /// An arena stays mapped until the process ends. Nil where it cannot be had, or is of another layout.
     private static func attach(_ index: Int) -> WorkerProcess? {
-        guard let arena = try? Arena(attaching: Descriptor(owning: ChildDescriptors.arena)),
+        let place = ProcessID.worker(index).index
+        guard let memory = try? Arena.inherit(ChildDescriptors.arena, place: place),
             let keyArena = try? Arena(attaching: Descriptor(owning: ChildDescriptors.keys)),
-            arena.memory.load(0, as: ArenaHeader.self).layoutHash == StateLayout.hash
+            memory.load(0, as: ArenaHeader.self).layoutHash == StateLayout.hash
         else { return nil }
-        let state = SharedState(attaching: arena.memory)
+        let state = SharedState(attaching: memory)
         return try? WorkerProcess(
             state: state, index: index, keys: Keys(memory: keyArena.memory), descriptors: .inherited)
     }

@@ -50,7 +50,7 @@ struct WorkerProcess: ~Copyable {
     private var poller: Poller
     private var isBlocked = InlineArray<68, Bool>(repeating: false)
     /// Places of the in-flight array that the last receive may have filled.
-    private var received = 0
+    private(set) var received = 0
 
     init(state: SharedState, index: Int, keys: Keys, descriptors: WorkerDescriptors) throws(SystemError) {
         self.state = state
@@ -104,25 +104,26 @@ struct WorkerProcess: ~Copyable {
     /// Takes what has arrived into the in-flight array.
     mutating func receive() { received = MailReceiver.receive(from: descriptors.mailbox, into: turn) }
 
-    /// Design §5.2: flush a committed turn again, or take back an uncommitted one and do it again.
-    mutating func recover() {
+    /// Takes over the predecessor's turn: flushes a committed one again, or takes back an uncommitted one.
+    mutating func recoverTurn() {
         now = time()
         let found = turn.recover()
         received = Turn.inFlightCapacity
         if found == .flush { flush() }
-        handleTurn()
     }
 
     /// One or more turns: handles what is in flight and what is due.
-    mutating func handleTurn() {
-        work()
+    ///
+    /// - Parameter expires: false where timers are to wait for mail that is there.
+    mutating func handleTurn(expires: Bool = true) {
+        work(expires: expires)
         commit()
         if received > 0 { turn.clearInFlight(received: received) }
         received = 0
     }
 
     /// All of a turn but its commit; commits before that whenever the logs fill.
-    mutating func work() {
+    mutating func work(expires: Bool = true) {
         begin()
         // Each commit may add to the list anew.
         let failures = unsent
@@ -150,7 +151,7 @@ struct WorkerProcess: ~Copyable {
                 state.counters.add(.mailRepeated, me)
             }
         }
-        while true {
+        while expires {
             let due = shard.wheel.expire(now: now)
             if due == 0 { break }
             if turn.isFilling {
@@ -167,14 +168,14 @@ struct WorkerProcess: ~Copyable {
 
     private func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
 
-    private mutating func begin() {
+    mutating func begin() {
         now = time()
         state.processes.beginTurn(me)
         state.processes.beat(now, me)
         shard.recycle()
     }
 
-    private mutating func commit() {
+    mutating func commit() {
         if log.takeWake() { send(Mail(.logged), to: .logger) }
         turn.commit()
         flush()

@@ -29,6 +29,34 @@ package struct Arena: ~Copyable {
         self.descriptor = descriptor
     }
 
+    /// Maps the arena that a child has inherited as `number`, and claims its place among the processes: no two of one
+    /// place ever work on it, also where a master was killed and another one starts the same children. The descriptor
+    /// stays open, for the claim would end with it.
+    package static func inherit(_ number: Int32, place: Int) throws(SystemError) -> Memory {
+        try check("fcntl") { cp_claim(number, Int32(place)) }
+        return try Arena(attaching: Descriptor(owning: number)).keep().memory
+    }
+
+    /// For someone who keeps it as long as the process lives.
+    package consuming func keep() -> (memory: Memory, descriptor: Int32) {
+        let memory = memory
+        return (memory, descriptor.release())
+    }
+
+    /// Ends every other process that still has a place; throws where one stays.
+    package func endClaimants() throws(SystemError) {
+        // Each has one place, and a killed one leaves it.
+        for _ in 0..<Arena.mostClaimants {
+            let pid = try check("fcntl") { cp_claimant(descriptor.number) }
+            if pid == 0 { return }
+            kill(pid, SIGKILL)
+            if cp_await_exit(pid, 5000) == 0 { break }
+        }
+        throw SystemError("a process that does not end", code: EBUSY)
+    }
+
+    private static let mostClaimants = 256
+
     private static func map(_ number: Int32, size: Int, writable: Bool) throws(SystemError) -> Memory {
         let protection = writable ? PROT_READ | PROT_WRITE : PROT_READ
         let base = unsafe mmap(nil, size, protection, MAP_SHARED | MAP_NORESERVE, number, 0)

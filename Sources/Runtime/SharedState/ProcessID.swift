@@ -22,6 +22,11 @@ package struct ProcessID: BitwiseCopyable, Hashable, Sendable {
 
     package var index: Int { Int(rawValue) }
 
+    /// Those of a service, the master first, then the others in the order in which they are started.
+    package static func all(workers: Int) -> [ProcessID] {
+        [.master, .logger, .locator, .resolver] + (0..<workers).map { .worker($0) }
+    }
+
     /// Writes that name without an allocation.
     package func writeName(to writer: inout ByteWriter) {
         switch rawValue {

@@ -79,6 +79,10 @@ package struct Shard: BitwiseCopyable {
     package var serverTransactions: Int { Int(memory.loadAtomic(header)) }
     package func setServerTransactions(_ count: Int) { undo.write(UInt64(count), at: header) }
 
+    /// The master under which this worker last recovered: `ArenaHeader.masters`.
+    package var master: UInt64 { memory.loadAtomic(header + 8) }
+    package func setMaster(_ number: UInt64) { undo.write(number, at: header + 8) }
+
     /// Lets the new turn use what earlier turns freed.
     package func recycle() {
         table.pool.recycle()

@@ -9,6 +9,8 @@ package struct ArenaSizes: BitwiseCopyable, Equatable {
     package var smallSlots: UInt32
     package var largeSlots: UInt32
     package var bindings: UInt64
+    /// What the configuration said that `records` was made of.
+    package var transactions: UInt64
 
     /// - Parameters: transactions: server transactions alive in all; a record each, and forks beside them.
     package init(workers: Int, transactions: Int, bindings: Int) {
@@ -17,6 +19,14 @@ package struct ArenaSizes: BitwiseCopyable, Equatable {
         smallSlots = 8192
         largeSlots = 128
         self.bindings = UInt64(bindings)
+        self.transactions = UInt64(transactions)
+    }
+
+    /// False for sizes that no master of this build has made: what they describe is not to be planned.
+    package var isPlausible: Bool {
+        let made = ArenaSizes(workers: 1, transactions: 1, bindings: 1)
+        return 1...UInt32(ProcessID.maximumWorkers) ~= workers && smallSlots == made.smallSlots
+            && largeSlots == made.largeSlots && records < 1 << 30 && bindings < 1 << 32
     }
 }
 
@@ -26,10 +36,14 @@ package struct ArenaHeader: BitwiseCopyable {
     package var magic: UInt64 = ArenaHeader.magic
     package var layoutHash: UInt64
     package var sizes: ArenaSizes
-    /// Monotonic milliseconds and seconds since 1970 at which the service started.
+    /// Monotonic milliseconds and seconds since 1970 at which the master started.
     package var startedAt: UInt64 = 0
     package var startedEpoch: UInt64 = 0
     package var masterPid: UInt64 = 0
+    /// Masters that the arena has had.
+    package var masters: UInt64 = 0
+    /// Those of them, in a row, that have not come to serve.
+    package var failedStarts: UInt64 = 0
 
     package init(layoutHash: UInt64, sizes: ArenaSizes) {
         self.layoutHash = layoutHash
@@ -67,7 +81,7 @@ package struct SharedState: BitwiseCopyable {
     private let firstShard: Shard.Plan
     private let shardBytes: Int
 
-    private static let headerBytes = 4096
+    package static let headerBytes = 4096
 
     /// Places all regions.
     package init(memory: Memory, sizes: ArenaSizes) {
@@ -191,6 +205,7 @@ package struct SharedState: BitwiseCopyable {
             Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
             DeadPeers.bytes, LoadSamples.bytes, Remarks.bytes, TraceRegion.bytes,
+            MemoryLayout<ArenaHeader>.size, ConfigurationView.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }

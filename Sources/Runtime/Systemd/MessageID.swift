@@ -45,4 +45,8 @@ package enum MessageID {
     package static let startFailed: StaticString = "1f0d5c1c6a4e4f2fb0e7a1a4a3c9d7e2"
     /// The database of bindings, which had failed, can be written again.
     package static let storageAnswers: StaticString = "7c9c1d4c0b1648a5b6c57b0ad0a5a4de"
+    /// A master goes on with the memory and the sockets of the one before.
+    package static let tookOver: StaticString = "ab3b6b0272984c3d86d92a84dc5f78e7"
+    /// A master could not go on with them.
+    package static let memoryDiscarded: StaticString = "68e1047081b142728681b42ca6140423"
 }

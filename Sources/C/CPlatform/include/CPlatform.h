@@ -88,6 +88,15 @@ int cp_peer_is_trusted(int fd);
 int cp_spawn(const char *path, char *const argv[], char *const envp[], const int *sources, int count);
 
 // Dies with the parent: SIGKILL when it ends. False when the parent is no longer `parent`.
+// Locks one byte of a file for this process, which waits for whoever has it. The lock goes when the process closes any
+// descriptor of that file.
+int cp_claim(int fd, int byte);
+// The process that has any byte of the file locked; 0: nobody, or this process.
+int cp_claimant(int fd);
+// Waits until a process has ended, that many milliseconds at most: 1, or 0 where it is still there.
+int cp_await_exit(int pid, int milliseconds);
+// Domain and type of a socket; -1 where it is none.
+int cp_socket_kind(int fd, int *domain, int *type);
 int cp_die_with_parent(int parent);
 void cp_set_name(const char *name);
 // Leaves the mapping out of core dumps.

@@ -8,6 +8,11 @@
 int cs_notify(const char *assignments);
 // As cs_notify, but never waits: sd_notify blocks while the manager's queue is full, and the master must not. -EAGAIN then.
 int cs_notify_at_once(const char *assignments);
+// As cs_notify, with a descriptor that systemd takes a copy of.
+int cs_notify_with(const char *assignments, int descriptor);
+// The descriptors that systemd has kept for this process, from 3 on, closed on exec; forgotten by the environment. Their
+// names, each ended by 0, go to names: as many as fit whole. How many there are, or negative errno.
+int cs_take_descriptors(char *names, size_t size);
 // sd_watchdog_enabled: microseconds within which WATCHDOG=1 must come; 0 when not asked for, or not of this process.
 uint64_t cs_watchdog(void);
 

@@ -15,6 +15,7 @@ import SharedState
     private let hash: KeyedHash
     private var cells: UnsafeMutablePointer<Connection>
     private var capacity: Int
+    private let firstGeneration: UInt32
     /// Places that were used at least once.
     private(set) var made = 0
     private var firstFree: Int32 = -1
@@ -53,7 +54,10 @@ import SharedState
         var isTold = false
     }
 
-    init(limit: Int, hostLimit: Int, hash: KeyedHash) {
+    /// - Parameter firstGeneration: of each place; not what a former master's were, whose connections records may
+    ///   still name.
+    init(limit: Int, hostLimit: Int, hash: KeyedHash, firstGeneration: UInt32 = 1) {
+        self.firstGeneration = firstGeneration
         self.limit = limit
         self.hostLimit = hostLimit
         connectingLimit = max(limit / 4, 1)
@@ -114,7 +118,7 @@ import SharedState
             firstFree = self[index].next
         } else {
             index = made
-            unsafe (cells + made).initialize(to: Connection(generation: 1))
+            unsafe (cells + made).initialize(to: Connection(generation: firstGeneration))
             due.append(.max)
             made += 1
         }

@@ -115,7 +115,11 @@ extension ConnectionLimits {
         let poller = try Poller()
         for listener in listeners { try poller.add(listener.socket, token: Connections.token(listener)) }
         self.poller = poller
-        table = ConnectionTable(limit: limits.connections, hostLimit: limits.perPeer, hash: keys.tables)
+        // Spread, so that the places of one master do not come to the generations of the next.
+        let generation = UInt32(truncatingIfNeeded: state.header.masters) &* 0x9E37_79B1 | 1
+        table = ConnectionTable(
+            limit: limits.connections, hostLimit: limits.perPeer, hash: keys.tables,
+            firstGeneration: generation)
         unsafe scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: Connections.readBytes)
         state.counters.set(.connectionsLimit, limits.connections)
     }

@@ -21,9 +21,26 @@ struct ListenerSet {
 
     init() {}
 
-    /// Opens all.
-    init(_ wanted: [Listener]) throws(SystemError) {
-        for listener in wanted { add(try ListeningSocket(listener), listener) }
+    /// One that is open already, owned: of a former master, with its number, or of a socket unit.
+    struct Kept {
+        let number: Int?
+        let listener: Listener
+        let socket: Int32
+    }
+
+    /// Opens all, but those that are there already; closes those that are not wanted.
+    init(_ wanted: [Listener], _ kept: [Kept] = []) throws(SystemError) {
+        for one in kept {
+            let number = one.number.flatMap { 0..<ListenerSet.limit ~= $0 && entries[$0] == nil ? $0 : nil }
+            if let place = number ?? entries.firstIndex(where: { $0 == nil }), self.number(of: one.listener) == nil {
+                entries[place] = Entry(listener: one.listener, socket: one.socket)
+            } else {
+                close(one.socket)
+            }
+        }
+        let change = try changed(to: wanted)
+        self = change.result
+        change.complete()
     }
 
     subscript(number: Int) -> Entry? { entries[number] }

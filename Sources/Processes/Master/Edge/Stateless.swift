@@ -43,6 +43,8 @@ struct Stateless: ~Copyable {
         patience = snapshot.resolvingTime
         sender = Stateless.sender(state, sockets)
         if isActive { waiting.reserveCapacity(Stateless.mostWaiting) }
+        // Answers to what a former master has asked are none of this one's.
+        lastNumber = state.header.masters << 32
     }
 
     private static func sender(_ state: SharedState, _ sockets: [Int32]) -> DatagramSender {

@@ -67,7 +67,7 @@ extension MasterProcess {
                 controlPeers.forget(peer)
                 ControlSocket.answer(peer, trace(request))
             case let text:
-                if text.hasPrefix("view") { ControlSocket.sendView(peer, arena.descriptor.number) }
+                if text.hasPrefix("view") { ControlSocket.sendView(peer, estate.arena) }
                 controlPeers.remove(peer)
             }
             return

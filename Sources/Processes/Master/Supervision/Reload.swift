@@ -186,6 +186,10 @@ extension MasterProcess {
             poller.remove(entry.socket)
         }
         listeners = change.result
+        for (number, _) in change.removed { store.drop(Inheritance.listener(number)) }
+        for number in change.added {
+            store.keep(listeners[number]!.socket, Inheritance.listener(number))
+        }
         for number in change.added where listeners[number]!.listener.transport == .udp {
             let entry = listeners[number]!
             do { try poller.add(entry.socket, token: Token.listener + UInt64(number)) } catch {

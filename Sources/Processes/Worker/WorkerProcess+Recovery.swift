@@ -1,0 +1,43 @@
+import Proxy
+import SharedState
+
+/// What a worker does first: the predecessor's turn, the mail that has waited, the requests whose connections are gone.
+extension WorkerProcess {
+    /// Receives at most so often before timers fire: more than a mailbox holds.
+    private static let mostReceived = 1024
+
+    /// Design §5.2. The mail that has waited comes before the timers: an answer that is there is not too late.
+    mutating func recover() {
+        recoverTurn()
+        handleTurn(expires: false)
+        for _ in 0..<WorkerProcess.mostReceived {
+            receive()
+            if received == 0 { break }
+            handleTurn(expires: false)
+        }
+        if shard.master != state.header.masters { followMaster() }
+        handleTurn()
+    }
+
+    /// There is another master, and the connections of the one before are gone. What was sent over one and is not
+    /// answered is sent again over a new one: for a peer who has it a repetition (RFC 3261 §17.2), which brings the
+    /// answer that the old connection had taken along.
+    private mutating func followMaster() {
+        begin()
+        for cell in 1..<UInt32(shard.table.pool.everUsed + 1) {
+            let kind = shard.table.header(cell).kind
+            guard kind == RecordKind.fork || kind == RecordKind.cancel else { continue }
+            let record = fork(cell)
+            if !record.endpoint.isReliable || record.request.isNone || record.isResolving { continue }
+            // Those that find no room are ended by their timers.
+            if state.slots.freeOutgoing(index) == 0 { break }
+            transmit(record)
+            if turn.isFilling {
+                commit()
+                begin()
+            }
+        }
+        shard.setMaster(state.header.masters)
+        commit()
+    }
+}
