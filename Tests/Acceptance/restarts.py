@@ -135,7 +135,7 @@ def while_starting():
             bob.expect("ACK")
 
 
-@test("the same call from a caller whose port changed is none: what is left after deaths and timers is nothing")
+@test("calls over deaths and restarts: once their timers have run off, nothing is left of them")
 def no_leak():
     with Supervision(FAST) as scene:
         alice, bob = scene.alice, scene.phone("bob", UA)
