@@ -114,10 +114,12 @@ class Sipfork:
         self.runtime_directory = os.path.join(self.directory, "run")
         self.socket_path = os.path.join(self.runtime_directory, "control.sock")
         self.log_path = os.path.join(self.directory, "stderr")
+        self.notify_path = os.path.join(self.directory, "notify")
         self.configuration_path = os.path.join(self.directory, "sipfork.toml")
         self.settings = {"server": {"domains": [DOMAIN], "listen": [f"udp:{self.prefix}1:5060"], "workers": 2}}
         self.merge(settings or {})
         self.arguments = arguments
+        self.daemon = DAEMON
         self.process = None
         self.notices = []  # the lines that the daemon sent to its notify socket
         self.ready = threading.Event()
@@ -150,28 +152,40 @@ class Sipfork:
 
     def start(self, timeout=10):
         """Starts the daemon and waits for READY=1 on a notify socket of ours."""
-        # State and runtime directory are for the daemon to make.
-        arguments = self.arguments
-        if arguments is None:
-            self.change()
-            arguments = ["-c", self.configuration_path]
-        notify_path = os.path.join(self.directory, "notify")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(notify_path)
-        self.ready.clear()
-        self.notices.clear()
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.bind(notify_path)
-        environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "INVOCATION_ID")}
-        environment["NOTIFY_SOCKET"] = notify_path
-        command = [DAEMON, *arguments]
-        if self.names_directories:
-            command += ["--state-directory", self.state_directory, "--runtime-directory", self.runtime_directory]
+        self.notify = self.prepare()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=die_with_us)
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
+                preexec_fn=die_with_us)
         self.listener = threading.Thread(target=self.listen, args=(self.notify, self.process), daemon=True)
         self.listener.start()
+        return self.await_ready(timeout)
+
+    def prepare(self):
+        """Writes the configuration and gives a notify socket."""
+        # State and runtime directory are for the daemon to make.
+        if self.arguments is None:
+            self.change()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.notify_path)
+        self.ready.clear()
+        self.notices.clear()
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(self.notify_path)
+        return notify
+
+    def command(self):
+        command = [self.daemon, *(["-c", self.configuration_path] if self.arguments is None else self.arguments)]
+        if self.names_directories:
+            command += ["--state-directory", self.state_directory, "--runtime-directory", self.runtime_directory]
+        return command
+
+    def environment(self):
+        environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "INVOCATION_ID")}
+        environment["NOTIFY_SOCKET"] = self.notify_path
+        return environment
+
+    def await_ready(self, timeout):
         deadline = time.monotonic() + timeout
         while not self.ready.wait(0.05):
             if self.process.poll() is not None:

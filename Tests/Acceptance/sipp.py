@@ -76,7 +76,7 @@ class Sipp:
         text = f"--- sipp {self.scenario}: the first errors ---\n"
         for path in glob.glob(os.path.join(self.directory, "errors*")):
             with open(path, errors="replace") as file:
-                text += "\n".join(file.read().splitlines()[:lines * 2])
+                text += "\n".join(file.read().splitlines()[:lines * 2])[:3000]
         path = os.path.join(self.directory, "screen")
         if "errors" not in os.listdir(self.directory) and os.path.exists(path):
             with open(path, errors="replace") as file:

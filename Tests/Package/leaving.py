@@ -1,12 +1,9 @@
 """Stop, upgrade, remove, purge."""
 
-import os
-import re
-import subprocess
 import tempfile
 
 from marks import step
-from service import CONFIGURATION, UNIT, files
+from service import CONFIGURATION, UNIT, files, higher, installed_version
 from testing import contains, equal, true
 from waiting import eventually
 
@@ -39,24 +36,6 @@ def upgrade(service):
     equal([row["aor"] for row in service.ctl("registrations")], before, "registrations")
     equal(service.container.read(CONFIGURATION), configuration, "the configuration")
     equal(service.run("systemctl", "is-enabled", UNIT).stdout.strip(), "enabled", "is-enabled")
-
-
-def installed_version(service):
-    return service.run("dpkg-query", "-W", "-f", "${Version}", "sipfork").stdout
-
-
-def higher(deb, directory):
-    """The same package with a higher version; gives its path."""
-    tree, made = os.path.join(directory, "tree"), os.path.join(directory, "sipfork.deb")
-    subprocess.run(["dpkg-deb", "-R", deb, tree], check=True)
-    control = os.path.join(tree, "DEBIAN", "control")
-    with open(control) as file:
-        text = re.sub(r"^(Version: .*)$", r"\1+next1", file.read(), flags=re.M)
-    with open(control, "w") as file:
-        file.write(text)
-    command = ["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, made]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return made
 
 
 @step("remove stops it and keeps configuration and registrations")

@@ -66,7 +66,7 @@ def control_group(service):
     contains(service.run("sipforkctl", "status", user="nobody").stdout, "worker 0", "what it tells a member")
 
 
-@step("a changed configuration: sipforkd -t, systemctl restart; registrations stay")
+@step("a changed configuration: sipforkd -t, systemctl restart, stop and start; registrations stay")
 def reconfigure(service):
     service.configure(
         ("domains", 'domains = ["localhost", "example.org"]'), ("#calls", 'calls = "all"'), ("#workers", "workers = 3"))
@@ -74,6 +74,10 @@ def reconfigure(service):
     before = service.show("MainPID")
     service.run("systemctl", "restart", UNIT)
     true(service.show("MainPID") != before, "another main process")
+    waiting = service.await_journal("SIPFORK_EVENT=configuration-warning")[-1]
+    contains(waiting["MESSAGE"], "server.workers waits for stop and start", "MESSAGE")
+    service.run("systemctl", "stop", UNIT)
+    service.start()
     contact = service.ctl("registrations", "sip:bob@localhost")[0]["contacts"][0]
     equal(contact["uri"], service.bob_uri, "bob's contact after the restart")
     equal(len(service.ctl("workers")), 3, "workers")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 from sipp import Sipp
 from testing import true
@@ -169,6 +170,24 @@ class Service:
             with Sipp("caller", "127.0.0.21", ADDRESS, "-s", "callee", "-m", str(count), "-r", str(rate)) as caller:
                 caller.wait(60)
                 return caller.counters()
+
+
+def installed_version(service):
+    return service.run("dpkg-query", "-W", "-f", "${Version}", "sipfork").stdout
+
+
+def higher(deb, directory):
+    """The same package with a higher version; gives its path."""
+    tree, made = os.path.join(directory, "tree"), os.path.join(directory, "sipfork.deb")
+    subprocess.run(["dpkg-deb", "-R", deb, tree], check=True)
+    control = os.path.join(tree, "DEBIAN", "control")
+    with open(control) as file:
+        text = re.sub(r"^(Version: .*)$", r"\1+next1", file.read(), flags=re.M)
+    with open(control, "w") as file:
+        file.write(text)
+    command = ["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, made]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return made
 
 
 def files(service):

@@ -10,4 +10,5 @@ import journalling  # noqa: E402,F401
 import tracing  # noqa: E402,F401
 import reloading  # noqa: E402,F401
 import dying  # noqa: E402,F401
+import surviving  # noqa: E402,F401
 import leaving  # noqa: E402,F401
