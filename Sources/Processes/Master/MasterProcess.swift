@@ -42,9 +42,6 @@ struct MasterProcess: ~Copyable {
     private var blocked = InlineArray<68, Bool>(repeating: false)
     private var nextStatus: UInt64 = 0
     private var toldStatus = ""
-    /// When the start counts as one that has not failed, and how long that takes, in milliseconds.
-    private var provenAt: UInt64 = 0
-    private static let provingTime: UInt64 = 1000
     private var loadSampler = LoadSampler()
     private var nextWatchdog: UInt64 = 0
     let options: MasterOptions
@@ -259,7 +256,7 @@ struct MasterProcess: ~Copyable {
         if !isReady, children.allSatisfy({ state.processes.isReady($0.process) }) {
             isReady = true
             nextStatus = 0
-            provenAt = now + MasterProcess.provingTime
+            noteServing()
             log.note(
                 .started, .notice,
                 "started: \(configuration.listen.map(\.text).joined(separator: ", "))")
@@ -268,7 +265,6 @@ struct MasterProcess: ~Copyable {
         if now >= nextStatus && isReady {
             nextStatus = now + 1000
             killHanging(now)
-            noteProven(now)
             tellStatus()
             loadSampler.sample(state, now)
         }
@@ -291,9 +287,8 @@ struct MasterProcess: ~Copyable {
         return next <= now ? 0 : Int32(min(next - now, 60_000))
     }
 
-    /// The memory that was taken over, if it was, is sound.
-    private func noteProven(_ now: UInt64) {
-        if now < provenAt || state.header.failedStarts == 0 { return }
+    /// The memory that was taken over, if it was, can be worked with.
+    private func noteServing() {
         var header = state.header
         header.failedStarts = 0
         state.setHeader(header)

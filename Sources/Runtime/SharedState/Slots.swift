@@ -129,15 +129,12 @@ package struct Slots: BitwiseCopyable {
         }
     }
 
-    /// Frees what a master that is gone has held; but for those of `kept`. How many there were.
-    package func reclaim(except kept: Set<Int>) -> Int {
-        var freed = 0
+    /// Frees what a master that is gone has held, but for those of `kept`.
+    package func reclaim(except kept: Set<Int>) {
         for index in 0..<count where holder(index) == .master && !kept.contains(index) {
             let generation = memory.loadAtomic(owners + index * 8) >> 32
             memory.storeAtomic(generation << 32 | Slots.free, at: owners + index * 8)
-            freed += 1
         }
-        return freed
     }
 
     /// Slots that are not free.

@@ -16,9 +16,9 @@ extension MasterProcess {
     mutating func takeOver() {
         flushMail()
         for _ in 0..<MasterProcess.mostMail { takeMail() }
-        let lost = state.slots.reclaim(except: slotsOnTheirWay())
+        state.slots.reclaim(except: slotsOnTheirWay())
         let waiting = drainSockets()
-        log.note(.note, .info, "\(waiting) datagrams had waited; \(lost) message slots were left over")
+        log.note(.note, .info, "\(waiting) datagrams had waited in the sockets")
     }
 
     /// What workers have handed to the master and not sent yet: their successors do.
