@@ -47,6 +47,26 @@ struct ListenerSetTests {
         third.result.numbers.forEach { close(third.result[$0]!.socket) }
     }
 
+    /// Of a former master with their numbers, of a socket unit without; what is not wanted is closed.
+    @Test func socketsThatAreThereAreUsed() throws {
+        let port = Self.freePort()
+        let texts = ["udp:127.0.0.1:\(port)", "tcp:127.0.0.1:\(port)", "udp:127.0.0.2:\(port)"]
+        let all = try listeners(texts)
+        let former = try ListenerSet(all)
+        let kept = [
+            ListenerSet.Kept(number: nil, listener: all[1], socket: former[1]!.socket),
+            ListenerSet.Kept(number: 5, listener: all[0], socket: former[0]!.socket),
+            ListenerSet.Kept(number: 99, listener: all[2], socket: former[2]!.socket),
+        ]
+        let added = try listeners(["udp:127.0.0.3:\(port)"])[0]
+        let set = try ListenerSet([all[0], all[1], added], kept)
+        #expect(set[5]!.socket == former[0]!.socket && set[5]!.listener == all[0])
+        #expect(set[0]!.socket == former[1]!.socket && set[0]!.listener == all[1])
+        #expect(set.numbers.count == 3 && set.numbers.contains { set[$0]!.listener == added })
+        #expect(try isFree(texts[2]))
+        set.numbers.forEach { close(set[$0]!.socket) }
+    }
+
     /// Both transports, either way: the wildcard first, or the address that it includes.
     @Test(arguments: ["udp", "tcp"], [true, false])
     func anAddressTakesTheWildcardsPlace(transport: String, toWildcard: Bool) throws {

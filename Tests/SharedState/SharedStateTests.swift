@@ -35,6 +35,21 @@ struct SharedStateTests {
         #expect(!attached.log(.logger).wantsWake())
     }
 
+    /// A damaged header must not have a master plan what no memory holds.
+    @Test func sizesOfNoBuildAreRecognised() {
+        #expect(ArenaSizes(workers: 1, transactions: 1, bindings: 1).isPlausible)
+        #expect(ArenaSizes(workers: 64, transactions: 16_777_216, bindings: 16_777_216).isPlausible)
+        let changes: [(inout ArenaSizes) -> Void] = [
+            { $0.workers = 0 }, { $0.workers = 65 }, { $0.records = .max }, { $0.bindings = .max },
+            { $0.smallSlots = 1 }, { $0.largeSlots = .max },
+        ]
+        for change in changes {
+            var sizes = ArenaSizes(workers: 2, transactions: 1000, bindings: 1000)
+            change(&sizes)
+            #expect(!sizes.isPlausible)
+        }
+    }
+
     /// Every cell and ring of every part is written once with a number of its own and read again: nothing
     /// overlaps.
     @Test func overlapsNowhere() throws {

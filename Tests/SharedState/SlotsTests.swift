@@ -40,6 +40,19 @@ struct SlotsTests {
         #expect(slots.isHeld(next, by: .master))
     }
 
+    /// What a master held that is gone is free; but not what is on its way to the next one, nor what others have.
+    @Test func reclaimsWhatAMasterLeft() throws {
+        let slots = try TestArena().state.slots
+        let lost = slots.take(0)
+        let kept = slots.take(1)
+        let handed = slots.take(2)
+        slots.hand(handed, from: .master, to: .worker(1))
+        slots.reclaim(except: [1])
+        #expect(slots.isFree(0) && !slots.isHeld(lost, by: .master))
+        #expect(slots.isHeld(kept, by: .master) && slots.isHeld(handed, by: .worker(1)))
+        #expect(slots.take(0).generation == lost.generation + 1)
+    }
+
     @Test func isNobodysWhenNone() throws {
         let arena = try TestArena()
         let slots = arena.state.slots

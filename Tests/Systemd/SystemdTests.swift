@@ -51,6 +51,27 @@ struct SystemdTests {
             ])
     }
 
+    @Test("a descriptor to be kept comes with its name, unwatched; one to be dropped by its name")
+    func store() {
+        let texts = notifications {
+            let store = DescriptorStore()
+            store.keep(2, "arena")
+            store.drop("listener-3")
+        }
+        #expect(texts == ["FDSTORE=1\nFDNAME=arena\nFDPOLL=0", "FDSTOREREMOVE=1\nFDNAME=listener-3"])
+    }
+
+    @Test("nothing was kept for a process that systemd did not start")
+    func nothingKept() throws {
+        unsafe setenv("LISTEN_FDS", "2", 1)
+        unsafe setenv("LISTEN_PID", "1", 1)
+        defer {
+            unsafe unsetenv("LISTEN_FDS")
+            unsafe unsetenv("LISTEN_PID")
+        }
+        #expect(try DescriptorStore().take().isEmpty)
+    }
+
     @Test("a status cannot smuggle in an assignment")
     func oneLine() {
         #expect(notifications { Notifier().status("a\nSTOPPING=1\r\nb") } == ["STATUS=a STOPPING=1 b"])
@@ -123,7 +144,7 @@ struct SystemdTests {
             MessageID.started, MessageID.stopped, MessageID.childStarted, MessageID.childDied,
             MessageID.configurationRefused, MessageID.configurationWarning, MessageID.callFailed,
             MessageID.callAnswered, MessageID.callEnded, MessageID.malformedMessage, MessageID.logDropped,
-            MessageID.limitReached, MessageID.storageFailed,
+            MessageID.limitReached, MessageID.storageFailed, MessageID.tookOver, MessageID.memoryDiscarded,
         ].map { "\($0)" }
         #expect(Set(all).count == all.count)
         for text in all { #expect(text.count == 32 && text.allSatisfy { "0123456789abcdef".contains($0) }) }
