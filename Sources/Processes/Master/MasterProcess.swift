@@ -256,7 +256,7 @@ struct MasterProcess: ~Copyable {
         if !isReady, children.allSatisfy({ state.processes.isReady($0.process) }) {
             isReady = true
             nextStatus = 0
-            noteServing()
+            estate.setFailedStarts(0)
             log.note(
                 .started, .notice,
                 "started: \(configuration.listen.map(\.text).joined(separator: ", "))")
@@ -285,13 +285,6 @@ struct MasterProcess: ~Copyable {
         if let deadline = reception.stateless.nextDeadline { next = min(next, deadline) }
         if let deadline = connections.nextDeadline(now) { next = min(next, deadline) }
         return next <= now ? 0 : Int32(min(next - now, 60_000))
-    }
-
-    /// The memory that was taken over, if it was, can be worked with.
-    private func noteServing() {
-        var header = state.header
-        header.failedStarts = 0
-        state.setHeader(header)
     }
 
     /// Only what has changed: systemd logs and wakes for each.

@@ -40,8 +40,22 @@ struct Beginning: ~Copyable {
         let store = DescriptorStore()
         var left = try Inheritance(store)
         let kept = left.takeListeners()
-        let former = Beginning.inherit(&left, &remarks)
+        let former = Beginning.inherit(&left, store, &remarks)
         left.discard(from: store)
+        do throws(SystemError) {
+            try self.init(options, store, kept, former, remarks)
+        } catch {
+            // The reason lies outside of the memory, which the next start may go on with.
+            former?.setFailedStarts(0)
+            throw error
+        }
+    }
+
+    private init(
+        _ options: MasterOptions, _ store: DescriptorStore, _ kept: [ListenerSet.Kept], _ former: Estate?,
+        _ found: [Remark]
+    ) throws(SystemError) {
+        var remarks = found
         let configuration = Beginning.configuration(options.configuration, former, &remarks)
         // Sockets before memory: a port that is taken is the most likely reason not to start.
         let listeners = try ListenerSet(configuration.listen, kept)
@@ -70,9 +84,11 @@ struct Beginning: ~Copyable {
         }
         try Beginning.prepare(state, snapshot, configuration, isFresh: !estate.isInherited)
         if !estate.isInherited { estate.store(in: store) }
-        for number in listeners.numbers where !kept.contains(where: { $0.socket == listeners[number]!.socket }) {
+        for number in listeners.numbers {
+            let socket = listeners[number]!.socket
+            if kept.contains(where: { $0.socket == socket && $0.number == number }) { continue }
             store.drop(Inheritance.listener(number))
-            store.keep(listeners[number]!.socket, Inheritance.listener(number))
+            store.keep(socket, Inheritance.listener(number))
         }
         self.store = store
         self.control = control
@@ -85,15 +101,19 @@ struct Beginning: ~Copyable {
     }
 
     /// The estate of a former master, where there is one that can be used.
-    private static func inherit(_ left: inout Inheritance, _ remarks: inout [Remark]) -> Estate? {
+    private static func inherit(
+        _ left: inout Inheritance, _ store: DescriptorStore, _ remarks: inout [Remark]
+    ) -> Estate? {
         if left.isEmpty { return nil }
         do throws(Unusable) {
             return try Estate(&left)
         } catch {
+            left.drop(from: store)
             remarks.append(
                 Remark(
                     .memoryDiscarded, .warning,
-                    "the memory of the former process is not taken over: \(error.reason); calls in setup are lost"))
+                    "the memory of the former process is not taken over: \(error.reason); calls in setup are lost"
+                ))
             return nil
         }
     }
@@ -106,7 +126,9 @@ struct Beginning: ~Copyable {
         let sizes = former.header.sizes
         let snapshot = SharedState(attaching: former.memory).configuration.snapshot
         var running = wanted
-        if ConfigurationSnapshot.workers(wanted) != Int(sizes.workers) { running.workers = Int(sizes.workers) }
+        if ConfigurationSnapshot.workers(wanted) != Int(sizes.workers) {
+            running.workers = Int(sizes.workers)
+        }
         running.maxTransactions = Int(sizes.transactions)
         running.maxBindings = Int(sizes.bindings)
         running.mode = snapshot.isStateless != 0 ? .stateless : .stateful
@@ -139,8 +161,6 @@ struct Beginning: ~Copyable {
         header.startedAt = now
         header.startedEpoch = Clock.epochSeconds()
         header.masterPid = UInt64(getpid())
-        header.masters += 1
-        header.failedStarts += 1
         state.setHeader(header)
         guard state.publish(snapshot, configuration.drafts) else {
             throw SystemError("[[route]]: more than the shared memory holds", code: E2BIG)

@@ -35,9 +35,11 @@ struct Estate {
             writing[process.index] = ends.writing
         }
         let arena = try Arena(name: "sipfork", size: SharedState.bytes(sizes))
+        var header = ArenaHeader(layoutHash: StateLayout.hash, sizes: sizes)
+        header.masters = 1
         let keyArena = try Arena(name: "sipfork-keys", size: Keys.bytes)
         try Keys.generate(in: keyArena.memory)
-        arena.memory.store(ArenaHeader(layoutHash: StateLayout.hash, sizes: sizes), at: 0)
+        arena.memory.store(header, at: 0)
         (memory, self.arena) = arena.keep()
         (keyMemory, keys) = keyArena.keep()
         self.reading = reading
@@ -52,7 +54,7 @@ struct Estate {
         guard keyArena.memory.size == Keys.bytes else { throw Unusable(reason: "its keys are damaged") }
         var reading = [Int32](repeating: -1, count: ProcessID.limit)
         var writing = reading
-        let header: ArenaHeader = arena.memory.load(0)
+        var header: ArenaHeader = arena.memory.load(0)
         let processes = ProcessID.all(workers: Int(header.sizes.workers))
         for process in processes {
             for name in [Inheritance.reading(process), Inheritance.writing(process)]
@@ -64,11 +66,22 @@ struct Estate {
             reading[process.index] = try left.take(Inheritance.reading(process))
             writing[process.index] = try left.take(Inheritance.writing(process))
         }
+        // Before anything else of it is read: that may be what ends this process.
+        header.masters += 1
+        header.failedStarts += 1
+        arena.memory.store(header, at: 0)
         (memory, self.arena) = arena.keep()
         (keyMemory, keys) = keyArena.keep()
         self.reading = reading
         self.writing = writing
         isInherited = true
+    }
+
+    /// - Parameter count: starts on this memory that have failed, this one included as long as it does not serve.
+    func setFailedStarts(_ count: UInt64) {
+        var header = header
+        header.failedStarts = count
+        memory.store(header, at: 0)
     }
 
     private static func attach(_ number: Int32) throws(Unusable) -> Arena {

@@ -13,18 +13,26 @@ struct Unusable: Error {
 /// The descriptors that a former master has left with systemd, by their names there. Whoever uses one takes it.
 struct Inheritance {
     private var kept: [DescriptorStore.Kept]
+    /// Of the memory and the mailboxes that were there.
+    private let names: [String]
 
     static let arena = "arena"
     static let keys = "keys"
-    static func reading(_ process: ProcessID) -> String { "mail-read-\(process.rawValue)" }
-    static func writing(_ process: ProcessID) -> String { "mail-write-\(process.rawValue)" }
+    static func reading(_ process: ProcessID) -> String { mailPrefix + "read-\(process.rawValue)" }
+    static func writing(_ process: ProcessID) -> String { mailPrefix + "write-\(process.rawValue)" }
+    private static let mailPrefix = "mail-"
     static func listener(_ number: Int) -> String { listenerPrefix + "\(number)" }
     private static let listenerPrefix = "listener-"
 
-    init(_ store: DescriptorStore) throws(SystemError) { kept = try store.take() }
+    init(_ store: DescriptorStore) throws(SystemError) {
+        kept = try store.take()
+        names = kept.map(\.name).filter {
+            $0 == Inheritance.arena || $0 == Inheritance.keys || $0.hasPrefix(Inheritance.mailPrefix)
+        }
+    }
 
     /// Nothing of a former master's is there: a first start, or one by hand.
-    var isEmpty: Bool { !kept.contains { $0.name == Inheritance.arena } }
+    var isEmpty: Bool { names.isEmpty }
 
     /// The descriptor of that name, owned from now on.
     mutating func take(_ name: String) throws(Unusable) -> Int32 {
@@ -71,6 +79,9 @@ struct Inheritance {
         let address = Connections.localAddress(socket)
         return address.port == 0 ? nil : Listener(isDatagram ? .udp : .tcp, address)
     }
+
+    /// Has the store forget memory and mailboxes, which cannot be used.
+    func drop(from store: DescriptorStore) { for name in names { store.drop(name) } }
 
     /// Closes what nobody has taken, here and in the store.
     mutating func discard(from store: DescriptorStore) {
