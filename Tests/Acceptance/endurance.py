@@ -10,11 +10,11 @@ from testing import equal, test, true
 from waiting import eventually
 
 CALLS = 200_000
-RATE = 1500  # of all pairs of sipp; what the warm-up shows this machine to be too slow for is lowered
+RATE = 2000  # calls per second, of all pairs of sipp
 PAIRS = 2
-WARM_UP = 12  # seconds
+WARM_UP = 16  # seconds
 ROLES = ("worker 0", "worker 1", "locator", "resolver", "logger")
-TIMERS = {"t1": 100, "t2": 800, "t4": 1000}  # a transaction lives for 6.4 s
+TIMERS = {"t1": 200, "t2": 1600, "t4": 2000}  # a transaction lives for 12.8 s
 GROWTH = 8 << 20  # bytes; a leak of 50 in each call would show
 
 

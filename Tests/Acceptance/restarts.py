@@ -10,7 +10,7 @@ from harness import FAST_TIMERS
 from heirs import FAST, WAYS, Supervision
 from peers import accept_cancel, calls, establish, hang_up, one_callee, refuse, rings, three_contacts
 from reloadcalls import ANSWERED, CANCELLED, REFUSED, answered, both_refuse, cancelled
-from reloadscene import PATIENT
+from reloadscene import PATIENT, descriptors, same_descriptors
 from supervisor import Supervised
 from tcpua import TCPUA
 from testing import equal, test, true
@@ -139,9 +139,10 @@ def while_starting():
 def no_leak():
     with Supervision(FAST) as scene:
         alice, bob = scene.alice, scene.phone("bob", UA)
+        scene.proxy.strike()  # a master that has taken over has other descriptors than the first
         scene.proxy.idle()
         before = scene.proxy.status()["arena"]
-        descriptors = len(os.listdir(f"/proc/{scene.proxy.process.pid}/fd"))
+        count = descriptors(scene.proxy.process.pid)
         names = scene.proxy.names()
         for number in range(8):
             invite, seen = calls(alice, bob, "bob")
@@ -155,7 +156,7 @@ def no_leak():
             hang_up(outgoing, Dialog.of_callee(bob, seen, ok))
         scene.proxy.idle()
         eventually(lambda: scene.proxy.status()["arena"] == before, f"the arena's counts back at {before}", 10)
-        equal(len(os.listdir(f"/proc/{scene.proxy.process.pid}/fd")), descriptors, "descriptors of the master")
+        same_descriptors(scene.proxy.process.pid, count)
         equal(scene.proxy.names(), names, "what the store has")
         equal(scene.proxy.refused, [], "what the store had no room for")
 
@@ -234,7 +235,7 @@ for _store in ("sqlite", "memory"):
                     sent.append(alice.send(alice.request(
                         "REGISTER", "sip:example.org", to=f"<{aor}>", contact=False,
                         headers=[("Contact", f"<{alice.uri}>")])))
-            branches = {alice.expect(200).branch for _ in sent}
+            branches = {alice.expect(200, 5, ignore=(100,)).branch for _ in sent}
             equal(branches, {request.branch for request in sent}, "branches of the answers")
             WAYS["systemctl restart"](proxy)
             rows = {row["aor"] for row in proxy.ctl("registrations")}
@@ -252,7 +253,7 @@ def locator_at_work():
             headers=[("Contact", f"<{alice.uri}>")])) for number in range(10)]
         eventually(lambda: proxy.status()["transactions"] >= 10, "the REGISTERs to be on their way")
         proxy.strike()
-        branches = {alice.expect(200).branch for _ in requests}
+        branches = {alice.expect(200, 5, ignore=(100,)).branch for _ in requests}
         equal(branches, {request.branch for request in requests}, "branches of the answers")
         equal(len(proxy.ctl("registrations")), 10, "registrations")
 

@@ -214,7 +214,9 @@ class Supervised(Sipfork):
 
     def hear(self):
         """One notification; with FDSTORE=1 its descriptors are kept."""
-        data, descriptors, _, _ = socket.recv_fds(self.notify, 65536, 253, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(self.notify, 65536, 253)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         lines = data.decode(errors="replace").split("\n")
         fields = dict(line.split("=", 1) for line in lines if "=" in line)
         if fields.get("FDSTORE") == "1":
