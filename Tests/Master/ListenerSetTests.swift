@@ -54,9 +54,9 @@ struct ListenerSetTests {
         let all = try listeners(texts)
         let former = try ListenerSet(all)
         let kept = [
-            ListenerSet.Kept(number: nil, listener: all[1], socket: former[1]!.socket),
-            ListenerSet.Kept(number: 5, listener: all[0], socket: former[0]!.socket),
-            ListenerSet.Kept(number: 99, listener: all[2], socket: former[2]!.socket),
+            ListenerSet.Kept(name: "", number: nil, listener: all[1], socket: former[1]!.socket),
+            ListenerSet.Kept(name: "", number: 5, listener: all[0], socket: former[0]!.socket),
+            ListenerSet.Kept(name: "", number: 99, listener: all[2], socket: former[2]!.socket),
         ]
         let added = try listeners(["udp:127.0.0.3:\(port)"])[0]
         let set = try ListenerSet([all[0], all[1], added], kept)

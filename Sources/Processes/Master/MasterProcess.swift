@@ -26,6 +26,8 @@ struct MasterProcess: ~Copyable {
     var configuration: Configuration
     var reload: Reload?
     var isReady = false
+    /// Messages are taken.
+    private var isOpen = false
     var isStopping = false
     var stoppingSince: UInt64 = 0
     var isLoggerTold = false
@@ -76,9 +78,6 @@ struct MasterProcess: ~Copyable {
         let poller = try Poller()
         try poller.add(signals.number, token: Token.signals)
         try poller.add(beginning.control.descriptor.number, token: Token.control)
-        for number in listeners.numbers where listeners[number]!.listener.transport == .udp {
-            try poller.add(listeners[number]!.socket, token: Token.listener + UInt64(number))
-        }
         let mailbox = estate.reading[ProcessID.master.index]
         try poller.add(mailbox, token: Token.inbox)
         for process in processes {
@@ -91,7 +90,6 @@ struct MasterProcess: ~Copyable {
         let connections = try Connections(
             state: state, keys: keys, limits: ConnectionLimits(beginning.snapshot).granted(&log),
             listeners: listeners.streams, log: LogWriter(state: state, process: .master, level: level))
-        try poller.add(connections.pollerNumber, token: Token.connections)
 
         datagramSockets = listeners.datagramSockets
         reception = Reception(state: state, keys: keys, sockets: datagramSockets)
@@ -118,6 +116,7 @@ struct MasterProcess: ~Copyable {
     mutating func run() -> Int32 {
         for remark in remarks { log.note(remark.event, remark.priority, remark.text) }
         if estate.isInherited { takeOver() }
+        if state.locations.isLoaded { openSockets() }
         for child in children.indices { start(child) }
         while true {
             let now = Clock.milliseconds()
@@ -165,6 +164,18 @@ struct MasterProcess: ~Copyable {
         }
         reception.trace = trace
         state.processes.endTurn(.master)
+    }
+
+    /// From now on messages are taken. A fresh memory has no bindings before the locator has loaded them: what comes
+    /// earlier waits in the sockets, or users would seem not to be registered.
+    private mutating func openSockets() {
+        isOpen = true
+        do throws(SystemError) {
+            for number in listeners.numbers where listeners[number]!.listener.transport == .udp {
+                try poller.add(listeners[number]!.socket, token: Token.listener + UInt64(number))
+            }
+            try poller.add(connections.pollerNumber, token: Token.connections)
+        } catch { preconditionFailure("a socket cannot be watched") }
     }
 
     private mutating func receive(_ listener: UInt16, _ event: Poller.Event) {
@@ -256,6 +267,7 @@ struct MasterProcess: ~Copyable {
         if !isReady, children.allSatisfy({ state.processes.isReady($0.process) }) {
             isReady = true
             nextStatus = 0
+            if !isOpen { openSockets() }
             estate.setFailedStarts(0)
             log.note(
                 .started, .notice,

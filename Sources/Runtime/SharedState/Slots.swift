@@ -100,6 +100,13 @@ package struct Slots: BitwiseCopyable {
         return nil
     }
 
+    /// The slot as it is now.
+    package func reference(_ index: Int) -> SlotReference {
+        SlotReference(
+            index: index,
+            generation: UInt32(truncatingIfNeeded: memory.loadAtomic(owners + index * 8) >> 32))
+    }
+
     /// How many of the worker's outgoing slots are free.
     package func freeOutgoing(_ worker: Int) -> Int {
         var free = 0
@@ -176,8 +183,9 @@ package struct SlotHeader: BitwiseCopyable {
     package var length: UInt32 = 0
     /// A `Fault` of the syntax layer, 0 where the message is sound.
     package var fault: UInt8 = 0
-    private var padding: UInt8 = 0
-    private var padding2: UInt16 = 0
+    /// It has come by a datagram, and all of it is here.
+    package var isReceived = false
+    private var padding: UInt16 = 0
     /// Where it came from; of an outgoing message, where it goes.
     package var endpoint = Endpoint()
 

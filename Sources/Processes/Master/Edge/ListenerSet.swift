@@ -23,6 +23,7 @@ struct ListenerSet {
 
     /// One that is open already, owned: of a former master, with its number, or of a socket unit.
     struct Kept {
+        let name: String
         let number: Int?
         let listener: Listener
         let socket: Int32

@@ -71,11 +71,13 @@ import Syntax
             cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
         if count <= 0 { return 0 }
         for place in 0..<count { take(place, listener, address, isLeaving) }
+        for place in 0..<count { dispatch(hand[place]) }
         hand.removeFirst(count)
         return count
     }
 
     private func prepare(_ place: Int) {
+        state.slots.setHeader(SlotHeader(), hand[place].index)
         let offset = state.slots.bytesOffset(hand[place].index)
         unsafe datagrams[place].parts.0 = iovec(
             iov_base: state.memory.address(offset, count: Slots.smallCapacity), iov_len: Slots.smallCapacity)
@@ -93,13 +95,13 @@ import Syntax
         return max(count, 0)
     }
 
-    /// One received datagram: into its final slot, scanned, dispatched, or its slot given back.
+    /// One received datagram: into its final slot, with all that is known of it. Whoever finds it there can go on.
     private mutating func take(
         _ place: Int, _ listener: UInt16, _ address: SocketAddress, _ isLeaving: Bool
     ) {
         state.counters.add(.messagesReceived, .master)
-        var slot = hand[place]
         var header = SlotHeader()
+        header.isReceived = true
         header.length = unsafe datagrams[place].length
         header.endpoint = unsafe Endpoint(.udp, SocketAddress(datagrams[place].peer), listener: listener)
         var local = unsafe SocketAddress(datagrams[place].local)
@@ -112,22 +114,37 @@ import Syntax
         let length = Int(header.length)
         if length > Slots.smallCapacity {
             // A large slot holds the longest datagram there is.
-            guard let large = moveToLarge(place, length) else {
+            let large = moveToLarge(place, length)
+            pool.giveBack(hand[place])
+            hand[place] = large ?? .none
+            if large == nil {
                 state.counters.add(.droppedNoSlot, .master)
-                pool.giveBack(slot)
                 return
             }
-            pool.giveBack(slot)
-            slot = large
         }
-        state.slots.setHeader(header, slot.index)
-        switch dispatch(slot, header) {
+        state.slots.setHeader(header, hand[place].index)
+    }
+
+    /// Dispatches what was received, or gives its slot back.
+    private mutating func dispatch(_ slot: SlotReference) {
+        if slot.isNone { return }
+        switch dispatch(slot, state.slots.header(slot.index)) {
         case .handed: return
         case .noSlot: state.counters.add(.droppedNoSlot, .master)
         case .noMail: state.counters.add(.mailDropped, .master)
         case .dropped, .notSIP: break
         }
         pool.giveBack(slot)
+    }
+
+    /// Dispatches what a former master has received and not dispatched, but for the slots of `kept`.
+    mutating func dispatchReceived(except kept: Set<Int>) {
+        for index in 0..<state.slots.incomingCount
+        where state.slots.holder(index) == .master && !kept.contains(index)
+            && state.slots.header(index).isReceived
+        {
+            dispatch(state.slots.reference(index))
+        }
     }
 
     /// Dispatches one message of a stream, or what can be read of a faulty one. Where there is no room for it now,

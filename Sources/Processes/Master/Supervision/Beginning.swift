@@ -84,12 +84,7 @@ struct Beginning: ~Copyable {
         }
         try Beginning.prepare(state, snapshot, configuration, isFresh: !estate.isInherited)
         if !estate.isInherited { estate.store(in: store) }
-        for number in listeners.numbers {
-            let socket = listeners[number]!.socket
-            if kept.contains(where: { $0.socket == socket && $0.number == number }) { continue }
-            store.drop(Inheritance.listener(number))
-            store.keep(socket, Inheritance.listener(number))
-        }
+        Beginning.store(listeners, kept, in: store)
         self.store = store
         self.control = control
         self.estate = estate
@@ -98,6 +93,19 @@ struct Beginning: ~Copyable {
         self.snapshot = snapshot
         self.listeners = listeners
         self.remarks = remarks
+    }
+
+    /// Has systemd keep the sockets that it does not, and forget those that are closed by now.
+    private static func store(_ listeners: ListenerSet, _ kept: [ListenerSet.Kept], in store: DescriptorStore)
+    {
+        let isKept = { (one: ListenerSet.Kept) in
+            one.number.map { 0..<listeners.count ~= $0 && listeners[$0]?.socket == one.socket } ?? false
+        }
+        for one in kept where !isKept(one) { store.drop(one.name) }
+        for number in listeners.numbers
+        where !kept.contains(where: { isKept($0) && $0.number == number }) {
+            store.keep(listeners[number]!.socket, Inheritance.listener(number))
+        }
     }
 
     /// The estate of a former master, where there is one that can be used.
@@ -148,7 +156,7 @@ struct Beginning: ~Copyable {
         for worker in 0..<Int(state.sizes.workers) { transactions += state.shard(worker).serverTransactions }
         return Remark(
             .tookOver, .notice,
-            "took over from the former process (pid \(state.header.masterPid)), silent for \(silence) ms: "
+            "took over from the former process (pid \(state.header.masterPid)), silent for at most \(silence) ms: "
                 + "\(transactions) transactions, \(state.locations.bindingCount) registrations")
     }
 

@@ -63,7 +63,9 @@ struct Inheritance {
             let number =
                 one.name.hasPrefix(Inheritance.listenerPrefix)
                 ? Int(one.name.dropFirst(Inheritance.listenerPrefix.count)) : nil
-            found.append(ListenerSet.Kept(number: number, listener: listener, socket: one.descriptor))
+            found.append(
+                ListenerSet.Kept(
+                    name: one.name, number: number, listener: listener, socket: one.descriptor))
         }
         kept = others
         return found

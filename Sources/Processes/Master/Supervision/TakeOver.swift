@@ -7,7 +7,7 @@ import SharedState
 /// The first things that a master does who follows another (design §5.5), before any child works: what the one before
 /// had on its hands goes on, and what has arrived meanwhile is there before a timer fires.
 ///
-///     rings ──▶ mailboxes;  own mailbox ──▶ connections;  slots of nobody ──▶ free;  sockets ──▶ rings ──▶ mailboxes
+///     rings ──▶ mailboxes;  own mailbox ──▶ connections;  received, sockets ──▶ rings ──▶ mailboxes;  other slots ──▶ free
 extension MasterProcess {
     /// Rounds of `takeMail`, and batches of datagrams of one listener: more than mailboxes and buffers hold.
     private static let mostMail = 64
@@ -16,7 +16,10 @@ extension MasterProcess {
     mutating func takeOver() {
         flushMail()
         for _ in 0..<MasterProcess.mostMail { takeMail() }
-        state.slots.reclaim(except: slotsOnTheirWay())
+        let kept = slotsOnTheirWay()
+        reception.dispatchReceived(except: kept)
+        state.slots.reclaim(except: kept)
+        flushMail()
         let waiting = drainSockets()
         log.note(.note, .info, "\(waiting) datagrams had waited in the sockets")
     }
@@ -36,7 +39,7 @@ extension MasterProcess {
 
     private mutating func drainSockets() -> Int {
         // There the master forwards by itself, and reads bindings: the loop does that.
-        if reception.stateless.isActive { return 0 }
+        if reception.stateless.isActive || !state.locations.isLoaded { return 0 }
         var total = 0
         for number in listeners.numbers {
             let entry = listeners[number]!
