@@ -20,6 +20,7 @@ import Testing
                 owning: try ListeningSocket(.init(.udp, SocketAddress(host: "127.0.0.1", port: 0)!))
                     .takeDescriptor())
             reception = Reception(state: bench.state, keys: bench.keys, sockets: [listener.number])
+            reception.overload.measure(bench.now)
         }
 
         /// Sends to the master, and gives what was handed to workers and what came back.

@@ -13,7 +13,7 @@ struct QueueDelayTests {
         private var worked: Double = 0
 
         /// So many milliseconds in which so many messages a millisecond come and can be handled.
-        mutating func pass(_ time: Int, coming: Int = 0, handling: Double) {
+        mutating func pass(_ time: Int, coming: Int = 0, handling: Double, isServing: Bool = true) {
             for _ in 0..<time {
                 now += 1
                 tail += UInt64(coming)
@@ -21,7 +21,7 @@ struct QueueDelayTests {
                 let done = min(worked, Double(tail - handled)).rounded(.down)
                 handled += UInt64(done)
                 worked = handled == tail ? 0 : worked - done
-                delay.measure(handled: handled, tail: tail, now: now)
+                delay.measure(handled: handled, tail: tail, isServing: isServing, now: now)
             }
         }
 
@@ -66,12 +66,13 @@ struct QueueDelayTests {
         #expect(abs(Double(bench.expected) - truth) < truth / 4, "\(bench.expected), not \(truth)")
     }
 
-    /// A process that was replaced: what waited is handled at once, and nothing was to be refused.
-    @Test func aStandstillSaysNothingOfItsSpeed() {
+    /// A process that stood still, or was replaced: what waited is handled at once, and nothing was to be refused.
+    @Test(arguments: [(300, true), (151, true), (140, false), (30, false)])
+    func aStandstillSaysNothingOfItsSpeed(time: Int, isServing: Bool) {
         var bench = Bench()
         bench.pass(1000, coming: 1, handling: 20)
-        bench.pass(300, coming: 1, handling: 0)
-        #expect(bench.expected < 100, "300 messages are soon handled")
+        bench.pass(time, coming: 1, handling: 0, isServing: isServing)
+        #expect(bench.expected < 100, "they are soon handled")
         for _ in 0..<30 {
             bench.pass(1, coming: 1, handling: 20)
             #expect(bench.expected < 100)

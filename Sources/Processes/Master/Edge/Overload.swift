@@ -53,18 +53,21 @@ struct Overload {
         if now == measuredAt { return }
         measuredAt = now
         recent.age(now: now, life: life)
+        let isLocatorServing = isServing(.locator)
         var depth: UInt64 = 0
         var worst: UInt64 = 0
         for index in workers.indices {
             let process = ProcessID.worker(index)
             let shard = state.shard(index)
             let tail = state.masterRing(to: process).tail
-            workers[index].measure(handled: shard.seen.last(from: .master), tail: tail, now: now)
+            workers[index].measure(
+                handled: shard.seen.last(from: .master), tail: tail, isServing: isServing(process), now: now)
             depth += workers[index].depth(tail)
             tell(max(workers[index].age, workers[index].expected(tail)), process)
             let registered = shard.ring(to: .locator).tail
             registers[index].measure(
-                handled: locatorSeen.last(from: process), tail: registered, now: now)
+                handled: locatorSeen.last(from: process), tail: registered, isServing: isLocatorServing,
+                now: now)
             worst = max(worst, registers[index].age, registers[index].expected(registered))
         }
         locatorDelay = worst
@@ -72,6 +75,10 @@ struct Overload {
         // What was accepted must find slots: of each request that waits, six messages more are to come.
         let isCrowded = depth > UInt64(state.sizes.smallSlots) / 4
         mostDepth = isCrowded ? max(depth / UInt64(workers.count), 1) - 1 : .max
+    }
+
+    private func isServing(_ process: ProcessID) -> Bool {
+        state.processes.pid(process) != 0 && state.processes.isReady(process)
     }
 
     private func tell(_ delay: UInt64, _ process: ProcessID) {

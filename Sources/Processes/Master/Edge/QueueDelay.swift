@@ -22,7 +22,9 @@ struct QueueDelay {
     private static let interval: UInt64 = 10
     /// Milliseconds below which a delay says nothing of how fast the process is: it was waiting for work.
     private static let least: UInt64 = 20
-    /// Nanoseconds for a message, of a process that was never seen to be slower: fewer than it takes.
+    /// Milliseconds without progress that are a standstill: how fast a process is cannot be seen then.
+    private static let standstill: UInt64 = 150
+    /// Nanoseconds for a message, of a process that was never seen to be slower: more than it takes.
     private static let usual: UInt64 = 50_000
 
     private var marks = InlineArray<32, Mark>(repeating: Mark())
@@ -30,6 +32,9 @@ struct QueueDelay {
     private var count = 0
     private var markedAt: UInt64 = 0
     private var handled: UInt64 = 0
+    /// When it was last seen to rise, and since when there was no standstill.
+    private var progressAt: UInt64 = 0
+    private var workingSince: UInt64 = 0
     /// Nanoseconds for a message.
     private var cost = QueueDelay.usual
     /// Milliseconds.
@@ -37,8 +42,10 @@ struct QueueDelay {
 
     /// Looks at the queue; some hundred times a second or more.
     ///
-    /// - Parameters: handled, tail: positions, which only rise; now: milliseconds.
-    mutating func measure(handled: UInt64, tail: UInt64, now: UInt64) {
+    /// - Parameters: handled, tail: positions, which only rise; isServing: the other side is there; now: milliseconds.
+    mutating func measure(handled: UInt64, tail: UInt64, isServing: Bool, now: UInt64) {
+        if handled != self.handled || tail == handled { progressAt = now }
+        if !isServing || now >= progressAt + QueueDelay.standstill { workingSince = now }
         self.handled = handled
         var reached: Mark?
         while count > 0, marks[first].position <= handled {
@@ -46,8 +53,7 @@ struct QueueDelay {
             first = (first + 1) % QueueDelay.capacity
             count -= 1
         }
-        // Of many at once only the newest: it was set last before a standstill ended.
-        if let reached { learn(reached, now) }
+        if let reached, reached.time >= workingSince { learn(reached, now) }
         if now >= markedAt + QueueDelay.interval {
             if tail <= handled {
                 relax()
@@ -66,7 +72,7 @@ struct QueueDelay {
         let time = now - mark.time
         if time < QueueDelay.least { return relax() }
         let sample = time * 1_000_000 / mark.ahead
-        cost = max((7 * cost + 3 * sample) / 10, QueueDelay.usual)
+        cost = max((cost + sample) / 2, QueueDelay.usual)
     }
 
     private mutating func relax() { cost = max(cost / 2, QueueDelay.usual) }
