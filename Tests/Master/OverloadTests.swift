@@ -194,6 +194,27 @@ import Testing
         #expect(scene.count(.refusedOverload) == 1 && scene.count(.mailDropped) == 1)
     }
 
+    /// It reads what has waited in the sockets before it first looks at the queues.
+    @Test func aMasterThatTakesOverKnowsWhatIsHandled() throws {
+        let scene = try Scene()
+        #expect(scene.send(request("INVITE", "old")).handed.count == 1)
+        for _ in 0..<3000 {
+            for worker in 0..<2 {
+                _ = scene.bench.state.masterRing(to: .worker(worker)).append(Mail(.response))
+            }
+        }
+        _ = scene.bench.handed()
+        scene.work()
+        scene.reception = Reception(
+            state: scene.bench.state, keys: scene.bench.keys, sockets: [scene.listener.number])
+        #expect(scene.send(request("INVITE", "new")).handed.count == 1)
+        scene.wait(1001)
+        _ = scene.bench.handed()
+        // Nor has it forgotten what its predecessor accepted.
+        #expect(scene.send(request("INVITE", "old")).handed.count == 1)
+        #expect(scene.send(request("INVITE", "newer")).handed.isEmpty)
+    }
+
     @Test func registrationsWaitForTheLocatorToo() throws {
         let scene = try Scene()
         let shard = scene.bench.state.shard(1)

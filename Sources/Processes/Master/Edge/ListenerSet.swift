@@ -32,7 +32,9 @@ struct ListenerSet {
     init(_ wanted: [Listener], _ kept: [Kept] = []) throws(SystemError) {
         for one in kept {
             let number = one.number.flatMap { 0..<ListenerSet.limit ~= $0 && entries[$0] == nil ? $0 : nil }
-            if let place = number ?? entries.firstIndex(where: { $0 == nil }), self.number(of: one.listener) == nil {
+            if let place = number ?? entries.firstIndex(where: { $0 == nil }),
+                self.number(of: one.listener) == nil
+            {
                 entries[place] = Entry(listener: one.listener, socket: one.socket)
             } else {
                 close(one.socket)

@@ -33,9 +33,12 @@ struct Overload {
     init(_ state: SharedState) {
         self.state = state
         recent = state.recentRequests
-        locatorSeen = state.locatorSeen(log: Turn(memory: state.memory, at: state.locatorTurn).undo)
-        workers = Array(repeating: QueueDelay(), count: Int(state.sizes.workers))
-        registers = workers
+        let locatorSeen = state.locatorSeen(log: Turn(memory: state.memory, at: state.locatorTurn).undo)
+        self.locatorSeen = locatorSeen
+        let indices = 0..<Int(state.sizes.workers)
+        // Not from zero where the memory is a predecessor's: messages come before the first look.
+        workers = indices.map { QueueDelay(handled: state.shard($0).seen.last(from: .master)) }
+        registers = indices.map { QueueDelay(handled: locatorSeen.last(from: .worker($0))) }
         reconfigure()
     }
 

@@ -40,6 +40,9 @@ struct QueueDelay {
     /// Milliseconds.
     private(set) var age: UInt64 = 0
 
+    /// - Parameter handled: a position; more may have been handled before than was ever put in by this process.
+    init(handled: UInt64 = 0) { self.handled = handled }
+
     /// Looks at the queue; some hundred times a second or more.
     ///
     /// - Parameters: handled, tail: positions, which only rise; isServing: the other side is there; now: milliseconds.

@@ -70,7 +70,8 @@ struct Beginning: ~Copyable {
         }
         try Beginning.prepare(state, snapshot, configuration, isFresh: !estate.isInherited)
         if !estate.isInherited { estate.store(in: store) }
-        for number in listeners.numbers where !kept.contains(where: { $0.socket == listeners[number]!.socket }) {
+        for number in listeners.numbers
+        where !kept.contains(where: { $0.socket == listeners[number]!.socket }) {
             store.drop(Inheritance.listener(number))
             store.keep(listeners[number]!.socket, Inheritance.listener(number))
         }
@@ -93,7 +94,8 @@ struct Beginning: ~Copyable {
             remarks.append(
                 Remark(
                     .memoryDiscarded, .warning,
-                    "the memory of the former process is not taken over: \(error.reason); calls in setup are lost"))
+                    "the memory of the former process is not taken over: \(error.reason); calls in setup are lost"
+                ))
             return nil
         }
     }
@@ -106,7 +108,9 @@ struct Beginning: ~Copyable {
         let sizes = former.header.sizes
         let snapshot = SharedState(attaching: former.memory).configuration.snapshot
         var running = wanted
-        if ConfigurationSnapshot.workers(wanted) != Int(sizes.workers) { running.workers = Int(sizes.workers) }
+        if ConfigurationSnapshot.workers(wanted) != Int(sizes.workers) {
+            running.workers = Int(sizes.workers)
+        }
         running.maxTransactions = Int(sizes.transactions)
         running.maxBindings = Int(sizes.bindings)
         running.mode = snapshot.isStateless != 0 ? .stateless : .stateful
