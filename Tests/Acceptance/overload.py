@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from harness import Sipfork, memory
 from peers import establish, hang_up, one_callee
 from sipp import PORT, Sipp
+from supervisor import Supervised
 from tcpua import TCPUA
 from testing import equal, test, true
 from throttle import Throttle
@@ -17,7 +18,6 @@ from ua import UA
 from waiting import eventually
 
 ALONE = {"server": {"workers": 1}, "timers": {"t1": 2000}}  # nothing is lost, so nothing needs a retransmission
-TOO_LONG = 0.5  # seconds; more than max-delay
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def counter(proxy, name):
 @test("a worker that stands still: what it has waits, new requests get 503, and then all goes on")
 def standing_still():
     with Sipfork(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
-        outgoing, incoming = establish(alice, bob)
+        outgoing, _ = establish(alice, bob)
         with stopped(proxy.workers()[0]):
             first = alice.invite("bob")
             is_behind(proxy)
@@ -71,13 +71,12 @@ def standing_still():
             is_refusal(alice, alice.send(register))
             # What was accepted is not refused when it comes again, nor is what is in a dialog.
             alice.send(first)
-            bye = alice.send(outgoing.request("BYE"))
+            alice.send(outgoing.request("BYE"))
             alice.silent(0.3)
         seen = bob.expect("INVITE", 5, ignore=("BYE",))
         equal(seen.get("Call-ID"), first.get("Call-ID"), "the call that was accepted")
         bob.answer(seen, 180)
         alice.answer_of(first, 180, ignore=(100,))
-        del incoming, bye
         equal(counter(proxy, "refused_overload"), 7, "refused_overload")
         eventually(lambda: counter(proxy, "answers_acknowledged") == 3, "the ACKs to refusals in their counter")
         eventually(lambda: proxy.ctl("workers")[0]["delay_ms"] == 0, "no delay any more")
@@ -168,6 +167,22 @@ def reloaded():
         seen = {bob.expect("INVITE", 5).get("Call-ID") for _ in range(2)}
         equal(seen, {first.get("Call-ID"), second.get("Call-ID")}, "calls at the callee")
         equal(counter(proxy, "refused_overload"), 0, "refused_overload")
+
+
+@test("the next master knows what was accepted: it is not refused when it comes again")
+def next_master():
+    with Supervised(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
+        first = alice.invite("bob")
+        bob.answer(bob.expect("INVITE"), 180)
+        alice.answer_of(first, 180)
+        proxy.strike()
+        with stopped(proxy.workers()[0]):
+            alice.invite("bob")
+            is_behind(proxy)
+            is_refusal(alice, alice.invite("bob"))
+            alice.send(first)
+            alice.silent(0.2)
+        equal(counter(proxy, "refused_overload"), 1, "refused_overload")
 
 
 # Load
@@ -265,7 +280,7 @@ def beyond(proxy, rate, factor):
 @test("two, five and ten times what it can carry: calls completed a second stay at 90 % of the peak", limit=240)
 def load():
     with Sipfork({"server": {"workers": 1}}) as proxy, Sipp(
-            "callee", proxy.prefix + "3", (proxy.prefix + "3", 9), listens=True) as callee:
+            "callee", proxy.prefix + "3", (proxy.prefix + "3", 9), listens=True):
         with UA("callee", proxy.prefix + "4", proxy.address) as registrant:
             registrant.register(contact=f"<sip:callee@{proxy.prefix}3:{PORT}>")
         best = peak(proxy)
@@ -285,4 +300,3 @@ def load():
         true(all(new < old + 8192 for new, old in zip(after, before)), f"private memory: {before} kB, then {after} kB")
         equal([counters[name] for name in ("mail_dropped", "dropped_no_slot")], [0, 0], "messages without room")
         equal(status["workers"][0]["restarts"], 0, "restarts of the worker")
-        del callee

@@ -156,11 +156,11 @@ import Testing
         #expect(handed.isEmpty && answer.isEmpty && scene.count(.refusedOverload) == 2)
     }
 
-    /// 2,048 of 8,192 slots: what belongs to the calls that wait is to find slots, too.
+    /// 3,072 of 8,192 slots: what belongs to the calls that wait is to find slots, too.
     @Test func onlyTheOneWithTheMostIsSparedWhenSlotsRunOut() throws {
         let scene = try Scene()
         let ring = scene.bench.state.masterRing(to: .worker(0))
-        for _ in 0..<1000 { _ = ring.append(Mail(.response)) }
+        for _ in 0..<2000 { _ = ring.append(Mail(.response)) }
         scene.reception.overload.measure(scene.bench.now)
         _ = scene.bench.handed()
         let texts = (0..<40).map { request("INVITE", "c\($0)") }

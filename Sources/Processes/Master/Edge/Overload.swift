@@ -8,7 +8,7 @@ import SharedState
 ///     a message for worker w …                        server.max-delay 400
 ///     will wait, as fast as w is                      > 100 ms    new requests for w are refused
 ///     has waited                                      > 400 ms    likewise: w is dead, or stands still
-///     together with all others fills the slots        > 1/4       for those with more than the average likewise
+///     together with all others fills the slots        > 3/8       for those with more than the average likewise
 ///
 /// A quarter, because each call brings six messages more, and a round trip through the proxy waits twice: while that
 /// is less than T1, nobody sends anything again, and all of a worker's time goes into calls that complete.
@@ -76,7 +76,7 @@ struct Overload {
         locatorDelay = worst
         tell(worst, .locator)
         // What was accepted must find slots: of each request that waits, six messages more are to come.
-        let isCrowded = depth > UInt64(state.sizes.smallSlots) / 4
+        let isCrowded = depth > UInt64(state.sizes.smallSlots) * 3 / 8
         mostDepth = isCrowded ? max(depth / UInt64(workers.count), 1) - 1 : .max
     }
 

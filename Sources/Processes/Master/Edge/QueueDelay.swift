@@ -25,7 +25,7 @@ struct QueueDelay {
     /// Milliseconds without progress that are a standstill: how fast a process is cannot be seen then.
     private static let standstill: UInt64 = 150
     /// Nanoseconds for a message, of a process that was never seen to be slower: more than it takes.
-    private static let usual: UInt64 = 50_000
+    private static let usual: UInt64 = 30_000
 
     private var marks = InlineArray<32, Mark>(repeating: Mark())
     private var first = 0
