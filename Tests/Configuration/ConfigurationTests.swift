@@ -15,6 +15,7 @@ struct ConfigurationTests {
         #expect(configuration.recordRoute)
         #expect(configuration.maxTransactions == 1_048_576)
         #expect(configuration.maxBindings == 1_048_576)
+        #expect(configuration.maxDelay == 400)
         #expect(configuration.advertise == [])
         #expect([configuration.t1, configuration.t2, configuration.t4] == [500, 4000, 5000])
         #expect(configuration.c == 185_000)
@@ -71,6 +72,7 @@ struct ConfigurationTests {
         expected.recordRoute = false
         expected.maxTransactions = 64
         expected.maxBindings = 100
+        expected.maxDelay = 250
         expected.advertise = ["udp:203.0.113.5:5060", "tcp:203.0.113.5:5080"].map {
             Listener(specification: $0)!
         }

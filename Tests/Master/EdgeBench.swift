@@ -117,12 +117,17 @@ final class EdgeBench {
     var now: UInt64 = 1_000_000
 
     init(
-        host: String = "127.0.0.1", _ change: (inout ConnectionLimits) -> Void = { _ in }
+        host: String = "127.0.0.1", maxDelay: UInt32 = 1_000_000,
+        _ change: (inout ConnectionLimits) -> Void = { _ in }
     ) throws {
         let sizes = ArenaSizes(workers: 2, transactions: 2000, bindings: 100)
         let memory = try Arena(name: "edge", size: SharedState.bytes(sizes)).memory
         state = SharedState(memory: memory, sizes: sizes)
         state.slots.initialize()
+        // Nobody handles what is handed out, which is no overload.
+        var snapshot = ConfigurationSnapshot()
+        snapshot.maxDelay = maxDelay
+        precondition(state.publish(snapshot, []))
         let keyMemory = try Arena(name: "keys", size: Keys.bytes).memory
         try Keys.generate(in: keyMemory)
         keys = Keys(memory: keyMemory)

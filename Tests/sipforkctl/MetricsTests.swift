@@ -58,6 +58,8 @@ struct MetricsTests {
             "sipfork_process_ready{process=\"worker 1\"} 0", "sipfork_process_ready{process=\"resolver\"} 1",
             "sipfork_process_mail_waiting{process=\"worker 0\"} 7",
             "sipfork_process_transactions{process=\"worker 0\"} 1234",
+            "sipfork_process_queue{process=\"worker 0\"} 42",
+            "sipfork_process_delay_seconds{process=\"worker 0\"} 0.067",
         ] { #expect(text.contains("\n\(line)\n"), "\(line)") }
         // What is not known has no sample.
         #expect(!text.contains("cpu_seconds_total{process=\"worker 1\"}"))

@@ -16,7 +16,7 @@ struct StatusViewTests {
         view.workers = [
             .init(
                 name: "worker 0", pid: 4713, restarts: 0, isReady: true, load: 125, processorTime: 60_000,
-                transactions: 1234, mailWaiting: 7),
+                transactions: 1234, mailWaiting: 7, queue: 42, delay: 67),
             .init(name: "worker 1", pid: 0, restarts: 12, isReady: false, transactions: 0),
         ]
         view.locator = .init(name: "locator", pid: 4712, restarts: 1, isReady: true, load: 0)
@@ -103,8 +103,8 @@ struct StatusViewTests {
             StatusViewTests.status.json.text
                 == #"{"pid":4711,"uptime_seconds":273906,"mode":"stateful","version":"\#(Version.text)","#
                 + #""listeners":["udp:127.0.0.1:5060","udp:[::1]:5060"],"load":0.031,"#
-                + #""workers":[{"index":0,"pid":4713,"restarts":0,"load":0.125},"#
-                + #"{"index":1,"pid":0,"restarts":12,"load":null}],"#
+                + #""workers":[{"index":0,"pid":4713,"restarts":0,"load":0.125,"queue":42,"delay_ms":67},"#
+                + #"{"index":1,"pid":0,"restarts":12,"load":null,"queue":0,"delay_ms":0}],"#
                 + #""processes":{"locator":{"pid":4712,"restarts":1,"load":0},"#
                 + #""resolver":{"pid":4715,"restarts":2,"load":1},"logger":{"pid":4714,"restarts":0,"load":0.002}},"#
                 + #""calls":{"now":37,"started_per_second":12.449,"answered_per_second":11.95,"#

@@ -8,7 +8,7 @@ struct ViewTests {
         let view = WorkersView(workers: [
             .init(
                 index: 0, pid: 4713, restarts: 2, isReady: true, transactions: 5, records: 11, stored: 20,
-                mailWaiting: 3, idle: 1249),
+                mailWaiting: 3, queue: 44, delay: 120, idle: 1249),
             .init(
                 index: 1, pid: 0, restarts: 0, isReady: false, transactions: 0, records: 0, stored: 0,
                 mailWaiting: 0,
@@ -17,14 +17,14 @@ struct ViewTests {
         #expect(
             view.json.text
                 == #"[{"index":0,"pid":4713,"restarts":2,"ready":true,"transactions":5,"records":11,"stored":20,"#
-                + #""mail_waiting":3,"heartbeat_age_ms":1249},"#
+                + #""mail_waiting":3,"queue":44,"delay_ms":120,"heartbeat_age_ms":1249},"#
                 + #"{"index":1,"pid":0,"restarts":0,"ready":false,"transactions":0,"records":0,"stored":0,"#
-                + #""mail_waiting":0,"heartbeat_age_ms":null}]"#)
+                + #""mail_waiting":0,"queue":0,"delay_ms":0,"heartbeat_age_ms":null}]"#)
         #expect(
             view.text == """
-                WORKER   PID  RESTARTS  STATE        TRANSACTIONS  RECORDS  STORED  MAIL WAITING  LAST TURN
-                     0  4713         2  ready                   5       11      20             3   1.2s ago
-                     1     -         0  not running             0        0       0             0          -
+                WORKER   PID  RESTARTS  STATE        TRANSACTIONS  RECORDS  STORED  MAIL WAITING  QUEUE   DELAY  LAST TURN
+                     0  4713         2  ready                   5       11      20             3     44  120 ms   1.2s ago
+                     1     -         0  not running             0        0       0             0      0    0 ms          -
 
                 """)
     }

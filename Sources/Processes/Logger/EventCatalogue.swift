@@ -30,6 +30,7 @@ extension LogEvent {
         case .storageAnswers: MessageID.storageAnswers
         case .tookOver: MessageID.tookOver
         case .memoryDiscarded: MessageID.memoryDiscarded
+        case .overloaded: MessageID.overloaded
         }
     }
 }
@@ -63,6 +64,7 @@ extension LogEvent {
         case .storageAnswers: "storage-answers"
         case .tookOver: "took-over"
         case .memoryDiscarded: "memory-discarded"
+        case .overloaded: "overloaded"
         }
     }
 }

@@ -39,6 +39,7 @@ extension ConfigurationSnapshot {
         t2 = UInt32(configuration.t2)
         t4 = UInt32(configuration.t4)
         timerC = UInt32(configuration.c)
+        maxDelay = UInt32(configuration.maxDelay)
         tcpMaxConnections = UInt32(configuration.tcpMaxConnections)
         tcpMaxConnectionsPerPeer = UInt32(configuration.tcpMaxConnectionsPerPeer)
         tcpIdleTimeout = UInt32(configuration.tcpIdleTimeout)

@@ -45,6 +45,7 @@ struct MasterProcess: ~Copyable {
     private var nextStatus: UInt64 = 0
     private var toldStatus = ""
     private var loadSampler = LoadSampler()
+    var overloadEpisode = OverloadEpisode()
     private var nextWatchdog: UInt64 = 0
     let options: MasterOptions
     /// What is to be told of the start.
@@ -125,12 +126,13 @@ struct MasterProcess: ~Copyable {
             flushMail()
             if isStopping && !children.contains(where: \.isRunning) { break }
             let events = poller.wait(milliseconds: patience(now))
+            reception.overload.measure(Clock.milliseconds())
             let isReader = reception.stateless.isActive
             if isReader { state.processes.beginTurn(.master) }
             for index in 0..<events { handle(poller.event(index)) }
             if inbox.isMailLeft { takeMail() }
             connections.tend(Clock.milliseconds(), &reception)
-            if isReader { forwardStateless() }
+            if isReader { forwardStateless() } else { sendOutput(Clock.milliseconds()) }
         }
         control.remove()
         return 0
@@ -156,13 +158,7 @@ struct MasterProcess: ~Copyable {
     private mutating func forwardStateless() {
         let now = Clock.milliseconds()
         reception.expireWaiting(now)
-        var trace = reception.trace
-        reception.stateless.output.drain { bytes, endpoint in
-            trace.stamp()
-            let sent = connections.send(bytes, to: endpoint, nil, now)
-            if trace.isOn { trace.noteSent(bytes, endpoint, by: .master, sent) }
-        }
-        reception.trace = trace
+        sendOutput(now)
         state.processes.endTurn(.master)
     }
 
@@ -260,6 +256,7 @@ struct MasterProcess: ~Copyable {
         restartChildren(now)
         goOnReloading(now)
         expireCommands(now)
+        tellOverload(now)
         if isStopping {
             escalate(now)
             return

@@ -8,6 +8,14 @@ extension SharedState {
         for sender in 0..<Int(sizes.workers) { waiting += shard(sender).ring(to: process).waiting }
         return waiting
     }
+
+    /// What the master has handed to a worker that has not handled it yet.
+    func queue(of worker: Int) -> Int {
+        // In this order: what is handled while we look counts as handled.
+        let tail = masterRing(to: .worker(worker)).tail
+        let handled = shard(worker).seen.last(from: .master)
+        return tail > handled ? Int(clamping: tail - handled) : 0
+    }
 }
 
 extension MailRing {

@@ -55,6 +55,13 @@ extension MetricsView {
         ofProcesses("mail_waiting", .gauge, "Messages of other processes that its mailbox had no room for") {
             "\($0.mailWaiting)"
         }
+        ofProcesses("queue", .gauge, "Messages that a worker was handed and has not handled yet") {
+            $0.queue.map { "\($0)" }
+        }
+        ofProcesses(
+            "delay_seconds", .gauge, unit: "seconds",
+            "How long what comes for a worker, or from workers for the locator, waits"
+        ) { $0.delay.map(Decimal.thousandths) }
         ofProcesses("transactions", .gauge, "Server transactions of a worker") {
             $0.transactions.map { "\($0)" }
         }

@@ -12,6 +12,7 @@ extension StatusView {
                     [
                         "index": .number(index), "pid": .number(worker.pid),
                         "restarts": .number(worker.restarts), "load": .optional(thousandths: worker.load),
+                        "queue": .number(worker.queue ?? 0), "delay_ms": .number(worker.delay ?? 0),
                     ]
                 }),
             "processes": [

@@ -21,6 +21,8 @@ extension StatusView {
             var worker = Process(reading: state, .worker(index), load)
             let shard = state.shard(index)
             worker.transactions = shard.serverTransactions
+            worker.queue = state.queue(of: index)
+            worker.delay = Int(clamping: state.processes.delay(.worker(index)))
             workers.append(worker)
             transactions += shard.serverTransactions
             records += shard.table.pool.inUse
@@ -29,6 +31,7 @@ extension StatusView {
         }
         master = Process(reading: state, .master, load)
         locator = Process(reading: state, .locator, load)
+        locator.delay = Int(clamping: state.processes.delay(.locator))
         resolver = Process(reading: state, .resolver, load)
         logger = Process(reading: state, .logger, load)
         rates = load.map {

@@ -14,6 +14,10 @@ struct StatusView: View, Equatable {
         var transactions: Int?
         /// Messages of other processes that its mailbox had no room for.
         var mailWaiting = 0
+        /// What the master has handed to a worker that has not handled it yet.
+        var queue: Int?
+        /// Milliseconds that what comes for a worker or the locator waits.
+        var delay: Int?
 
         var state: String { pid == 0 ? "not running" : isReady ? "ready" : "starting" }
     }

@@ -16,6 +16,10 @@ struct WorkersView: View, Equatable {
         let stored: Int
         /// Mail for it that lies in rings, its mailbox being full.
         let mailWaiting: Int
+        /// What the master has handed to it and it has not handled yet.
+        var queue = 0
+        /// Milliseconds that a message for it waits.
+        var delay = 0
         /// Milliseconds since it last began a turn; nil before the first.
         let idle: Int?
     }
@@ -30,7 +34,8 @@ struct WorkersView: View, Equatable {
                     "restarts": .number(worker.restarts),
                     "ready": .bool(worker.isReady), "transactions": .number(worker.transactions),
                     "records": .number(worker.records), "stored": .number(worker.stored),
-                    "mail_waiting": .number(worker.mailWaiting), "heartbeat_age_ms": .optional(worker.idle),
+                    "mail_waiting": .number(worker.mailWaiting), "queue": .number(worker.queue),
+                    "delay_ms": .number(worker.delay), "heartbeat_age_ms": .optional(worker.idle),
                 ]
             })
     }
@@ -39,17 +44,18 @@ struct WorkersView: View, Equatable {
         Layout.table(
             [
                 "WORKER", "PID", "RESTARTS", "STATE", "TRANSACTIONS", "RECORDS", "STORED", "MAIL WAITING",
-                "LAST TURN",
+                "QUEUE", "DELAY", "LAST TURN",
             ],
             workers.map { worker in
                 [
                     "\(worker.index)", worker.pid == 0 ? "-" : "\(worker.pid)", "\(worker.restarts)",
                     worker.pid == 0 ? "not running" : worker.isReady ? "ready" : "starting",
                     "\(worker.transactions)",
-                    "\(worker.records)", "\(worker.stored)", "\(worker.mailWaiting)",
+                    "\(worker.records)", "\(worker.stored)", "\(worker.mailWaiting)", "\(worker.queue)",
+                    "\(worker.delay) ms",
                     worker.idle.map { Layout.age(milliseconds: $0) + " ago" } ?? "-",
                 ]
-            }, right: [0, 1, 2, 4, 5, 6, 7, 8])
+            }, right: [0, 1, 2, 4, 5, 6, 7, 8, 9, 10])
     }
 }
 
@@ -66,7 +72,8 @@ extension WorkersView {
                     restarts: Int(clamping: state.processes.restarts(process)),
                     isReady: state.processes.isReady(process), transactions: shard.serverTransactions,
                     records: shard.table.pool.inUse, stored: shard.stored.inUse,
-                    mailWaiting: state.mailWaiting(for: process),
+                    mailWaiting: state.mailWaiting(for: process), queue: state.queue(of: index),
+                    delay: Int(clamping: state.processes.delay(process)),
                     idle: heartbeat == 0 ? nil : now > heartbeat ? Int(clamping: now - heartbeat) : 0))
         }
     }

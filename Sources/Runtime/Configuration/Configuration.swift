@@ -18,6 +18,8 @@ package struct Configuration: Equatable, Sendable {
     package var recordRoute = true
     package var maxTransactions = 1_048_576
     package var maxBindings = 1_048_576
+    /// Milliseconds.
+    package var maxDelay = 400
     /// What Via and Record-Route say instead of the listener of the same transport and family.
     package var advertise: [Listener] = []
 

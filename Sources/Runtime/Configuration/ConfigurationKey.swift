@@ -84,6 +84,9 @@ package struct ConfigurationKey: Sendable {
             "server.max-bindings", "1048576", .integer(64...16_777_216, \.maxBindings),
             "Registered contacts, over all addresses of record.", waitsForStart: true),
         .init(
+            "server.max-delay", "400", .integer(10...60_000, \.maxDelay),
+            "Milliseconds that requests may wait for a worker; while it is more, new ones get 503."),
+        .init(
             "server.advertise", "[]", .listeners(0...16, \.advertise),
             "What Via and Record-Route say for a wildcard or translated listener."),
 

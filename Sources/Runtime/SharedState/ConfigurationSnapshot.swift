@@ -28,6 +28,7 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var t2: UInt32 = 4000
     package var t4: UInt32 = 5000
     package var timerC: UInt32 = 185_000
+    package var maxDelay: UInt32 = 400
     // Seconds.
     package var registrarEnabled: UInt32 = 1
     package var minExpires: UInt32 = 60

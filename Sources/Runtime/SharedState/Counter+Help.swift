@@ -14,6 +14,8 @@ extension Counter {
         case .retransmissionsSent: "Messages that were sent again"
         case .loopsDetected: "Requests answered 482, and ACKs dropped, because they had been here before"
         case .refusedFull: "Requests answered 503 because a table was full"
+        case .refusedOverload: "Requests answered 503 because a process had too much to do: server.max-delay"
+        case .answersAcknowledged: "ACKs to answers that were given without a transaction, which end here"
         case .droppedNoSlot: "Datagrams dropped because no memory for messages was free"
         case .sendErrors:
             "Messages that could not be sent: the kernel refused a datagram, or there was no connection and none"

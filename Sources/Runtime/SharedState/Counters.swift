@@ -12,6 +12,8 @@ package enum Counter: Int, CaseIterable {
     case retransmissionsSent
     case loopsDetected
     case refusedFull
+    case refusedOverload
+    case answersAcknowledged
     case droppedNoSlot
     case sendErrors
     case mailDropped, mailRepeated

@@ -1,6 +1,6 @@
 import SharedMemory
 
-/// One row per process. The master writes pid and restarts; turn counter, heartbeat and depth belong to the
+/// One row per process. The master writes pid, restarts and delay; turn counter and heartbeat belong to the
 /// process.
 package struct ProcessTable: BitwiseCopyable {
     private static let rowBytes = 128
@@ -51,5 +51,11 @@ package struct ProcessTable: BitwiseCopyable {
     package func isReady(_ process: ProcessID) -> Bool { memory.loadAtomic(cell(process, 4)) != 0 }
     package func setReady(_ ready: Bool, _ process: ProcessID) {
         memory.storeAtomic(ready ? 1 : 0, at: cell(process, 4))
+    }
+
+    /// Milliseconds that what comes for a worker, or from workers for the locator, waits until it is handled.
+    package func delay(_ process: ProcessID) -> UInt64 { memory.loadAtomic(cell(process, 5)) }
+    package func setDelay(_ delay: UInt64, _ process: ProcessID) {
+        memory.storeAtomic(delay, at: cell(process, 5))
     }
 }

@@ -63,6 +63,7 @@ package struct SharedState: BitwiseCopyable {
     package let slots: Slots
     package let dns: DNSCache
     package let deadPeers: DeadPeers
+    package let recentRequests: RecentRequests
     package let load: LoadSamples
     package let remarks: Remarks
     package let trace: TraceRegion
@@ -102,6 +103,8 @@ package struct SharedState: BitwiseCopyable {
             workers: workers)
         dns = DNSCache(memory: memory, at: planner.placeRegion(DNSCache.bytes))
         deadPeers = DeadPeers(memory: memory, at: planner.placeRegion(DeadPeers.bytes))
+        recentRequests = RecentRequests(
+            memory: memory, at: planner.placeRegion(RecentRequests.bytes))
         load = LoadSamples(memory: memory, at: planner.placeRegion(LoadSamples.bytes))
         remarks = Remarks(memory: memory, at: planner.placeRegion(Remarks.bytes))
         trace = TraceRegion(memory: memory, at: planner.placeRegion(TraceRegion.bytes))
@@ -204,7 +207,7 @@ package struct SharedState: BitwiseCopyable {
             MailRing.bytes, LogRing.bytes, Counter.allCases.count, LocationTable.layoutVersion,
             Slots.smallBytes, RouteRegion.bytes, MemoryLayout<RouteEntry>.size, MemoryLayout<HopEntry>.size,
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
-            DeadPeers.bytes, LoadSamples.bytes, Remarks.bytes, TraceRegion.bytes,
+            DeadPeers.bytes, RecentRequests.bytes, LoadSamples.bytes, Remarks.bytes, TraceRegion.bytes,
             MemoryLayout<ArenaHeader>.size, ConfigurationView.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()

@@ -49,4 +49,6 @@ package enum MessageID {
     package static let tookOver: StaticString = "ab3b6b0272984c3d86d92a84dc5f78e7"
     /// A master could not go on with them.
     package static let memoryDiscarded: StaticString = "68e1047081b142728681b42ca6140423"
+    /// New requests are refused, or no longer, because a process has too much to do.
+    package static let overloaded: StaticString = "15e479fdaecd4a759256b608b195dd68"
 }

@@ -46,6 +46,12 @@ extension Reception {
         let counter = index.isRequest ? Counter.requestsReceived : .responsesReceived
         // What a stream has no room for is not dropped, and will be here again.
         if !header.endpoint.isReliable { state.counters.add(counter, .master) }
+        if index.isRequest && fault == 0 && message.method == .ack && core.acknowledgesAnswer(message) {
+            if header.endpoint.isReliable { state.counters.add(counter, .master) }
+            state.counters.add(.answersAcknowledged, .master)
+            noteReceived(message, header, .handled(.master))
+            return .dropped
+        }
         if stateless.isActive && index.isRequest && fault == 0 {
             switch forward(message, slot, header) {
             case .toWorker: break
@@ -57,7 +63,8 @@ extension Reception {
                 return .dropped
             }
         }
-        var worker = workerOfCall(message)
+        let call = callHash(message)
+        var worker = Int(call % UInt64(workers))
         if !index.isRequest {
             // §18.1.2: what does not name us was not meant for us, whatever its branch.
             guard let branch = Branch(message.branch), branch.isStateless || isOurs(branch),
@@ -81,32 +88,39 @@ extension Reception {
                 mail.attempt = branch.attempt
             }
         }
+        let isNew = isNew(message)
+        let key = isNew ? requestKey(message, call) : 0
+        if isNew && refusesNew(message, header, worker: worker, call: call, key: key) {
+            if header.endpoint.isReliable { state.counters.add(counter, .master) }
+            return .dropped
+        }
         let receiver = ProcessID.worker(worker)
-        guard pool.mayHand(to: receiver) else { return refuse(message, header, .noSlot) }
-        guard state.masterRing(to: receiver).append(mail) else { return refuse(message, header, .noMail) }
+        var failure: Dispatch?
+        if !pool.mayHand(to: receiver) {
+            failure = .noSlot
+        } else if !state.masterRing(to: receiver).append(mail) {
+            failure = .noMail
+        }
+        if let failure {
+            // One of a stream will be here again.
+            if header.endpoint.isReliable { return failure }
+            if isNew && !overload.recent.contains(key) {
+                refuse(message, header, call: call, by: receiver)
+                return .dropped
+            }
+            noteReceived(message, header, .dropped("its worker has no room"))
+            return failure
+        }
+        if isNew { overload.recent.add(key) }
         noteReceived(message, header, .handled(receiver))
         if header.endpoint.isReliable { state.counters.add(counter, .master) }
         return .handed
-    }
-
-    /// A worker has no room for a message. One of a stream will be here again.
-    private mutating func refuse(
-        _ message: Message, _ header: SlotHeader, _ result: Dispatch
-    ) -> Dispatch {
-        if !header.endpoint.isReliable { noteReceived(message, header, .dropped("its worker has no room")) }
-        return result
     }
 
     /// Tells of a message where its call is traced.
     @inline(__always)
     mutating func noteReceived(_ message: Message, _ header: SlotHeader, _ fate: TracedMessage.Fate) {
         if trace.isOn { trace.noteReceived(message, header.endpoint, fate) }
-    }
-
-    private func workerOfCall(_ message: Message) -> Int {
-        var hash = keys.tables
-        hash.combine(message.callID)
-        return Int(hash.finalize() % UInt64(workers))
     }
 
     /// True where the branch is of a fork of ours.

@@ -29,10 +29,6 @@ extension Reception {
     mutating func forward(
         _ message: Message, _ slot: SlotReference, _ header: SlotHeader, mayWait: Bool = true
     ) -> Forwarding {
-        if message.method == .ack && core.acknowledgesAnswer(message) {
-            noteReceived(message, header, .handled(.master))
-            return .done
-        }
         let source = RequestSource(message, header.endpoint)
         var request = RoutedRequest(message, source, core.identity, keys)
         let isHopByHop = message.method == .ack || message.method == .cancel
@@ -172,7 +168,7 @@ extension Reception {
     }
 
     /// An answer without state; never to an ACK.
-    private mutating func answer(
+    mutating func answer(
         _ message: Message, _ source: RequestSource, _ status: UInt16, reason: StaticString? = nil,
         extra: Span<UInt8> = Span()
     ) -> Forwarding {

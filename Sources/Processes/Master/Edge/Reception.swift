@@ -28,12 +28,14 @@ import Syntax
     private var hand: [SlotReference] = []
     private(set) var core: ProxyCore
     var stateless: Stateless
+    var overload: Overload
     var trace: MessageTrace
 
     /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
     init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
         core = ProxyCore(state, keys: keys)
         stateless = Stateless(state, sockets: sockets)
+        overload = Overload(state)
         trace = MessageTrace(state)
         self.state = state
         self.keys = keys
@@ -50,6 +52,7 @@ import Syntax
     mutating func reconfigure(sockets: [Int32]) {
         core = ProxyCore(state, keys: keys, scratch: core.line)
         stateless.reconfigure(state, sockets: sockets)
+        overload.reconfigure()
     }
 
     deinit {

@@ -1,0 +1,108 @@
+import Platform
+import SharedMemory
+import SharedState
+
+/// Overload (design §6): whether a worker, or the locator, has so much before it that new work is to be refused. What
+/// belongs to work that was accepted passes: ACK, CANCEL, BYE, responses, and what comes again.
+///
+///     a message for worker w …                        server.max-delay 400
+///     will wait, as fast as w is                      > 100 ms    new requests for w are refused
+///     has waited                                      > 400 ms    likewise: w is dead, or stands still
+///     together with all others fills the slots        > 3/8       for those with more than the average likewise
+///
+/// A quarter, because each call brings six messages more, and a round trip through the proxy waits twice: while that
+/// is less than T1, nobody sends anything again, and all of a worker's time goes into calls that complete.
+struct Overload {
+    private let state: SharedState
+    private let locatorSeen: SeenMail
+    let recent: RecentRequests
+    private var workers: [QueueDelay]
+    /// From each worker to the locator.
+    private var registers: [QueueDelay]
+    // Milliseconds.
+    private var mostDelay: UInt64 = 0
+    private var life: UInt64 = 0
+    private var measuredAt: UInt64 = 0
+    /// Messages of one worker that are too many, since all workers together have too many; none: `UInt64.max`.
+    private var mostDepth = UInt64.max
+    private(set) var locatorDelay: UInt64 = 0
+    /// New requests that were refused, and because of whom the last one was.
+    private(set) var refused: UInt64 = 0
+    private(set) var culprit = ProcessID.worker(0)
+
+    init(_ state: SharedState) {
+        self.state = state
+        recent = state.recentRequests
+        let locatorSeen = state.locatorSeen(log: Turn(memory: state.memory, at: state.locatorTurn).undo)
+        self.locatorSeen = locatorSeen
+        let indices = 0..<Int(state.sizes.workers)
+        // Not from zero where the memory is a predecessor's: messages come before the first look.
+        workers = indices.map { QueueDelay(handled: state.shard($0).seen.last(from: .master)) }
+        registers = indices.map { QueueDelay(handled: locatorSeen.last(from: .worker($0))) }
+        reconfigure()
+    }
+
+    /// Takes over the configuration that was published.
+    mutating func reconfigure() {
+        let snapshot = state.configuration.snapshot
+        mostDelay = UInt64(snapshot.maxDelay)
+        life = 64 * UInt64(snapshot.t1)
+    }
+
+    // MARK: measuring
+
+    /// Looks at all queues; in each turn of the loop.
+    mutating func measure(_ now: UInt64) {
+        if now == measuredAt { return }
+        measuredAt = now
+        recent.age(now: now, life: life)
+        let isLocatorServing = isServing(.locator)
+        var depth: UInt64 = 0
+        var worst: UInt64 = 0
+        for index in workers.indices {
+            let process = ProcessID.worker(index)
+            let shard = state.shard(index)
+            let tail = state.masterRing(to: process).tail
+            workers[index].measure(
+                handled: shard.seen.last(from: .master), tail: tail, isServing: isServing(process), now: now)
+            depth += workers[index].depth(tail)
+            tell(max(workers[index].age, workers[index].expected(tail)), process)
+            let registered = shard.ring(to: .locator).tail
+            registers[index].measure(
+                handled: locatorSeen.last(from: process), tail: registered, isServing: isLocatorServing,
+                now: now)
+            worst = max(worst, registers[index].age, registers[index].expected(registered))
+        }
+        locatorDelay = worst
+        tell(worst, .locator)
+        // What was accepted must find slots: of each request that waits, six messages more are to come.
+        let isCrowded = depth > UInt64(state.sizes.smallSlots) * 3 / 8
+        mostDepth = isCrowded ? max(depth / UInt64(workers.count), 1) - 1 : .max
+    }
+
+    private func isServing(_ process: ProcessID) -> Bool {
+        state.processes.pid(process) != 0 && state.processes.isReady(process)
+    }
+
+    private func tell(_ delay: UInt64, _ process: ProcessID) {
+        if state.processes.delay(process) != delay { state.processes.setDelay(delay, process) }
+    }
+
+    // MARK: refusing
+
+    /// Whoever has too much before it to get a new request that is for `worker`; nil where it is welcome.
+    @inline(__always) func refuser(worker: Int, isRegister: Bool) -> ProcessID? {
+        let process = ProcessID.worker(worker)
+        let tail = state.masterRing(to: process).tail
+        if workers[worker].exceeds(tail, age: mostDelay, expected: mostDelay / 4, depth: mostDepth) {
+            return process
+        }
+        // A REGISTER brings nothing after it.
+        return isRegister && locatorDelay > mostDelay ? .locator : nil
+    }
+
+    mutating func noteRefused(by process: ProcessID) {
+        refused += 1
+        culprit = process
+    }
+}
