@@ -34,6 +34,7 @@ import Testing
         /// Lets something wait for every worker for so long.
         func wait(_ milliseconds: UInt64) {
             for worker in 0..<2 { _ = bench.state.masterRing(to: .worker(worker)).append(Mail(.response)) }
+            bench.now += 10
             reception.overload.measure(bench.now)
             bench.now += milliseconds
             reception.overload.measure(bench.now)
@@ -161,6 +162,7 @@ import Testing
         let scene = try Scene()
         let ring = scene.bench.state.masterRing(to: .worker(0))
         for _ in 0..<2000 { _ = ring.append(Mail(.response)) }
+        scene.bench.now += 10
         scene.reception.overload.measure(scene.bench.now)
         _ = scene.bench.handed()
         let texts = (0..<40).map { request("INVITE", "c\($0)") }
@@ -219,6 +221,7 @@ import Testing
         let scene = try Scene()
         let shard = scene.bench.state.shard(1)
         #expect(shard.ring(to: .locator).append(Mail(.register), undo: shard.undo))
+        scene.bench.now += 10
         scene.reception.overload.measure(scene.bench.now)
         scene.bench.now += 401
         scene.reception.overload.measure(scene.bench.now)
@@ -249,6 +252,6 @@ import Testing
         #expect(bench.count(.requestsReceived) == 1 && bench.count(.messagesReceived) == 1)
         // The connection goes on.
         peer.send(request("BYE", "old", toTag: "x", via: "TCP"))
-        #expect(bench.handed(3).last?.text.hasPrefix("BYE ") == true)
+        #expect(bench.handed(3).contains { $0.text.hasPrefix("BYE ") })
     }
 }
