@@ -84,8 +84,10 @@ struct WorkerProcess: ~Copyable {
     mutating func run(turns: Int = .max) {
         recover()
         state.processes.setReady(true, me)
-        for _ in 0..<turns {
-            let wait = unsent.isEmpty ? shard.wheel.wait(now: Clock.milliseconds()) : 0
+        for turn in 0..<turns {
+            // What has come meanwhile was handled: nothing is to be waited for at first.
+            let isWaiting = turn > 0 && unsent.isEmpty
+            let wait = isWaiting ? shard.wheel.wait(now: Clock.milliseconds()) : 0
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {
                 let ready = poller.event(event)
