@@ -67,7 +67,7 @@ struct QueueDelayTests {
     }
 
     /// A process that stood still, or was replaced: what waited is handled at once, and nothing was to be refused.
-    @Test(arguments: [(300, true), (151, true), (140, false), (30, false)])
+    @Test(arguments: [(300, true), (151, true), (140, true), (50, true), (140, false), (30, false)])
     func aStandstillSaysNothingOfItsSpeed(time: Int, isServing: Bool) {
         var bench = Bench()
         bench.pass(1000, coming: 1, handling: 20)
@@ -87,6 +87,17 @@ struct QueueDelayTests {
         bench.pass(100, coming: 1, handling: 20)
         bench.tail += 300
         #expect(bench.expected < 50)
+    }
+
+    /// It has the processor for itself for 10 ms, and for a third of a second not at all: on a busy machine.
+    @Test func aShortGoodTimeSaysLittle() {
+        var bench = Bench()
+        bench.pass(600, coming: 3, handling: 2)
+        let known = bench.expected * 1000 / (bench.tail - bench.handled)
+        bench.pass(15, handling: 200)
+        #expect(bench.handled == bench.tail)
+        bench.tail += 1000
+        #expect(bench.expected > known / 2)
     }
 
     /// The other side undoes a turn.

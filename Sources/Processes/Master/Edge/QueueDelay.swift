@@ -18,7 +18,7 @@ struct QueueDelay {
     }
 
     private static let capacity = 32
-    /// Milliseconds between marks.
+    /// Milliseconds between marks, and between changes of what is known.
     private static let interval: UInt64 = 10
     /// Milliseconds below which a delay says nothing of how fast the process is: it was waiting for work.
     private static let least: UInt64 = 20
@@ -35,8 +35,9 @@ struct QueueDelay {
     /// When it was last seen to rise, and since when there was no standstill.
     private var progressAt: UInt64 = 0
     private var workingSince: UInt64 = 0
-    /// Nanoseconds for a message.
+    /// Nanoseconds for a message, and when that was changed.
     private var cost = QueueDelay.usual
+    private var changedAt: UInt64 = 0
     /// Milliseconds.
     private(set) var age: UInt64 = 0
 
@@ -59,7 +60,7 @@ struct QueueDelay {
         if let reached, reached.time >= workingSince { learn(reached, now) }
         if now >= markedAt + QueueDelay.interval {
             if tail <= handled {
-                relax()
+                relax(now)
                 markedAt = now
             } else if count < QueueDelay.capacity {
                 marks[(first + count) % QueueDelay.capacity] = Mark(
@@ -73,12 +74,20 @@ struct QueueDelay {
 
     private mutating func learn(_ mark: Mark, _ now: UInt64) {
         let time = now - mark.time
-        if time < QueueDelay.least { return relax() }
+        if time < QueueDelay.least { return relax(now) }
         let sample = time * 1_000_000 / mark.ahead
-        cost = max((cost + sample) / 2, QueueDelay.usual)
+        // One that stood still for a moment is not slow: twice as much at a time.
+        change(to: min((cost + sample) / 2, cost * 2), now)
     }
 
-    private mutating func relax() { cost = max(cost / 2, QueueDelay.usual) }
+    /// Nor is one fast that has had the processor for itself for a moment.
+    private mutating func relax(_ now: UInt64) { change(to: cost - cost / 8, now) }
+
+    private mutating func change(to new: UInt64, _ now: UInt64) {
+        if now < changedAt + QueueDelay.interval { return }
+        changedAt = now
+        cost = max(new, QueueDelay.usual)
+    }
 
     /// True where what is put at `tail` would wait too long, or too many are before it.
     @inline(__always) func exceeds(_ tail: UInt64, age most: UInt64, expected: UInt64, depth: UInt64) -> Bool
