@@ -48,7 +48,7 @@ struct QueueDelayTests {
     @Test(arguments: [0.5, 1, 4])
     func aSlowOneIsKnownByWhatItHasHandled(rate: Double) {
         var bench = Bench()
-        bench.pass(600, coming: 10, handling: rate)
+        bench.pass(2000, coming: Int(rate * 2), handling: rate)
         let truth = Double(bench.tail - bench.handled) / rate
         #expect(abs(Double(bench.expected) - truth) < truth / 4, "\(bench.expected), not \(truth)")
         // Before its head has waited as long.
