@@ -7,16 +7,20 @@ extension WorkerProcess {
     private static let mostReceived = 1024
 
     /// Design §5.2. The mail that has waited comes before the timers: an answer that is there is not too late.
-    mutating func recover() {
+    /// How often mail was there.
+    @discardableResult mutating func recover() -> Int {
         recoverTurn()
         handleTurn(expires: false)
-        for _ in 0..<WorkerProcess.mostReceived {
+        var taken = 0
+        while taken < WorkerProcess.mostReceived {
             receive()
             if received == 0 { break }
             handleTurn(expires: false)
+            taken += 1
         }
         if shard.master != state.header.masters { followMaster() }
         handleTurn()
+        return taken
     }
 
     /// There is another master, and the connections of the one before are gone. What was sent over one and is not

@@ -82,12 +82,10 @@ struct WorkerProcess: ~Copyable {
 
     /// The loop: what a predecessor left, then turns, in practice without end.
     mutating func run(turns: Int = .max) {
-        recover()
+        let taken = recover()
         state.processes.setReady(true, me)
-        for turn in 0..<turns {
-            // What has come meanwhile was handled: nothing is to be waited for at first.
-            let isWaiting = turn > 0 && unsent.isEmpty
-            let wait = isWaiting ? shard.wheel.wait(now: Clock.milliseconds()) : 0
+        for _ in 0..<max(turns - taken, 0) {
+            let wait = unsent.isEmpty ? shard.wheel.wait(now: Clock.milliseconds()) : 0
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {
                 let ready = poller.event(event)
