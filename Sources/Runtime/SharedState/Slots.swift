@@ -76,6 +76,7 @@ package struct Slots: BitwiseCopyable {
         let generation = UInt32(truncatingIfNeeded: word >> 32) &+ 1
         memory.storeAtomic(
             UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
+        FaultPoint.slotTaken.pass(memory)
         return SlotReference(index: index, generation: generation)
     }
 
@@ -126,6 +127,7 @@ package struct Slots: BitwiseCopyable {
         if isHeld(slot, by: holder) {
             memory.storeAtomic(
                 UInt64(slot.generation) << 32 | UInt64(next.rawValue), at: owners + slot.index * 8)
+            FaultPoint.slotHanded.pass(memory)
         }
     }
 
@@ -133,6 +135,7 @@ package struct Slots: BitwiseCopyable {
     package func release(_ slot: SlotReference, by holder: ProcessID) {
         if isHeld(slot, by: holder) {
             memory.storeAtomic(UInt64(slot.generation) << 32 | Slots.free, at: owners + slot.index * 8)
+            FaultPoint.slotReleased.pass(memory)
         }
     }
 
