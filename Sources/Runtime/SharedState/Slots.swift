@@ -74,6 +74,8 @@ package struct Slots: BitwiseCopyable {
         let word = memory.loadAtomic(owners + index * 8)
         precondition(word & 0xFF == Slots.free, "slot is not free")
         let generation = UInt32(truncatingIfNeeded: word >> 32) &+ 1
+        // Or a next master would take what was in it before for received.
+        setHeader(SlotHeader(), index)
         memory.storeAtomic(
             UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
         FaultPoint.slotTaken.pass(memory)

@@ -82,7 +82,6 @@ import Syntax
     }
 
     private func prepare(_ place: Int) {
-        state.slots.setHeader(SlotHeader(), hand[place].index)
         let offset = state.slots.bytesOffset(hand[place].index)
         unsafe datagrams[place].parts.0 = iovec(
             iov_base: state.memory.address(offset, count: Slots.smallCapacity), iov_len: Slots.smallCapacity)
