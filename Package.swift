@@ -120,7 +120,11 @@ let package = Package(
         tests("Proxy", ["Syntax", "Transaction", "SharedMemory", "SharedState", "Platform"]),
         tests("Registrar", ["Syntax", "SharedState", "Platform"]),
         tests(
-            "Worker", ["Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax", "Transport"]),
+            "Worker",
+            [
+                "CPlatform", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState", "Syntax",
+                "Transport",
+            ]),
         tests(
             "Master",
             [

@@ -21,12 +21,23 @@ import time
 from waiting import await_exit, eventually, process_exists
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("SIPFORK_BUILD", os.path.join(ROOT, ".build", "release"))
-DAEMON = os.path.join(BUILD, "sipforkd")
-CONTROL = os.path.join(BUILD, "sipforkctl")
+BUILDS = {
+    "release": os.environ.get("SIPFORK_BUILD", os.path.join(ROOT, ".build", "release")),
+    "debug": os.environ.get("SIPFORK_DEBUG_BUILD", os.path.join(ROOT, ".build", "debug")),
+}
+DAEMON = os.path.join(BUILDS["release"], "sipforkd")
+CONTROL = os.path.join(BUILDS["release"], "sipforkctl")
 
 DOMAIN = "example.org"
 FAST_TIMERS = {"t1": 50, "t2": 400, "t4": 500}  # 64·T1 is 3.2 s; below that, a busy machine retransmits for nothing
+
+
+def use(build):
+    """From now on the programs of this build, "release" or "debug", are tested; false where they are not there."""
+    global DAEMON, CONTROL
+    DAEMON = os.path.join(BUILDS[build], "sipforkd")
+    CONTROL = os.path.join(BUILDS[build], "sipforkctl")
+    return all(os.access(program, os.X_OK) for program in (DAEMON, CONTROL))
 
 
 class Network:

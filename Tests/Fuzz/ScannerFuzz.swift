@@ -145,15 +145,3 @@ private func expectComplete(_ bytes: [UInt8], like message: borrowing Message, i
     precondition(bytes.span.matches(index.callID, message.index.callID, of: message.bytes))
     precondition(bytes.span.matches(index.fromTag, message.index.fromTag, of: message.bytes))
 }
-
-/// One stretch for all that is built: a fresh one each time would be most of the work. Room enough for a
-/// message of 65,535 bytes and all that we add.
-private nonisolated(unsafe) let space = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: 262_144, alignment: 1)
-
-private func written(_ build: (inout ByteWriter) -> Void) -> [UInt8] {
-    var writer = unsafe ByteWriter(space)
-    build(&writer)
-    precondition(!writer.overflowed)
-    return unsafe [UInt8](space.prefix(writer.count))
-}

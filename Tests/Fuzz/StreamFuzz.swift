@@ -1,4 +1,5 @@
-// Framing of streams: the same messages however the bytes come, and the end of each where the scanner sees it.
+// Framing of streams: the same messages however the bytes come, and the end of each where the scanner sees
+// it.
 import Syntax
 
 private let limits = StreamFramer.Limits(header: 1024, message: 2048)

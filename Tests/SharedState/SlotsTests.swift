@@ -63,6 +63,18 @@ struct SlotsTests {
         #expect(slots.inUse == 0)
     }
 
+    /// A master that dies between taking a slot and receiving into it leaves nothing that looks received.
+    @Test func aSlotThatIsTakenSaysNothingOfItsLastMessage() throws {
+        let slots = try TestArena().state.slots
+        let first = slots.take(3)
+        var header = SlotHeader()
+        header.isReceived = true
+        slots.setHeader(header, first.index)
+        slots.release(first, by: .master)
+        let second = slots.take(3)
+        #expect(!slots.header(second.index).isReceived)
+    }
+
     @Test func keepsMessages() throws {
         let slots = try TestArena().state.slots
         for index in [0, slots.smallCount - 1, slots.smallCount, slots.count - 1] {

@@ -300,5 +300,7 @@ void cp_set_name(const char *name) { prctl(PR_SET_NAME, name); }
 
 int cp_no_dump(void *base, size_t length) { return madvise(base, length, MADV_DONTDUMP); }
 
+int cp_fork(void) { return fork(); }
+
 int cp_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 int cp_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }

@@ -114,9 +114,11 @@ import Syntax
     /// Makes durable, publishes, answers. Then `turn.commit` is to follow, flush and `turn.finish`.
     mutating func settle() {
         hasStored = store.hasChanges
+        FaultPoint.locatorStoring.pass(state.memory)
         if failure == nil {
             do throws(StoreError) { try store.commit() } catch { failure = error }
         }
+        FaultPoint.locatorStored.pass(state.memory)
         let isDurable = failure == nil
         if !isDurable { hasStored = false }
         if let failure { giveUp(failure) }
@@ -126,9 +128,11 @@ import Syntax
             } else if isDurable {
                 writer.remove(record.name.aor)
             }
+            FaultPoint.locatorPublished.pass(state.memory)
         }
         pending.removeAll(keepingCapacity: true)
         for answer in answers { send(answer, isDurable: isDurable) }
+        FaultPoint.locatorAnswered.pass(state.memory)
         answers.removeAll(keepingCapacity: true)
     }
 

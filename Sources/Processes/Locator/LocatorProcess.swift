@@ -38,6 +38,7 @@ struct LocatorProcess: ~Copyable {
             snapshot.storeInMemory != 0
             ? LocationStore()
             : LocationStore(path: snapshot.stateDirectoryPath + "/" + LocatorMain.databaseName)
+        FaultPoint.locatorAttached.pass(state.memory)
         var found = Turn.Recovery.clean
         service = LocationService(state: state, store: store, recovery: &found)
         recovery = found
@@ -51,6 +52,7 @@ struct LocatorProcess: ~Copyable {
     mutating func run() {
         recover()
         state.processes.setReady(true, LocatorProcess.me)
+        FaultPoint.locatorReady.pass(state.memory)
         while true {
             let now = Clock.milliseconds()
             let wait = nextSweep > now ? Int32(min(nextSweep - now, LocatorProcess.sweepInterval)) : 0
@@ -61,6 +63,7 @@ struct LocatorProcess: ~Copyable {
                 if process != LocatorProcess.me && ready.writable { resume(process) }
             }
             let received = MailReceiver.receive(from: ChildDescriptors.mailbox, into: service.turn)
+            FaultPoint.locatorReceived.pass(state.memory)
             if received > 0 { handleMail(received: received) }
             if Clock.milliseconds() >= nextSweep { handleTime() }
         }
@@ -70,12 +73,14 @@ struct LocatorProcess: ~Copyable {
     /// in flight.
     private mutating func recover() {
         if recovery == .flush { flush() }
+        FaultPoint.locatorRecovered.pass(state.memory)
         var waited = 0
         while !service.writer.isSettled() && waited < LocatorProcess.longestSettling {
             usleep(1000)
             waited += 1
         }
         open()
+        FaultPoint.locatorOpened.pass(state.memory)
         handleMail(received: Turn.inFlightCapacity)
         nextSweep = Clock.milliseconds() + LocatorProcess.sweepInterval
     }
@@ -90,6 +95,7 @@ struct LocatorProcess: ~Copyable {
                 begin()
             }
             if !service.handle(mail) { state.counters.add(.mailRepeated, LocatorProcess.me) }
+            FaultPoint.locatorHandled.pass(state.memory)
         }
         commit()
         service.turn.clearInFlight(received: received)
@@ -100,6 +106,7 @@ struct LocatorProcess: ~Copyable {
         if !service.store.isConnected || !state.locations.isLoaded { open() }
         begin()
         service.sweep()
+        FaultPoint.locatorSwept.pass(state.memory)
         commit()
         let pause = service.store.isConnected ? LocatorProcess.sweepInterval : LocatorProcess.connectInterval
         nextSweep = Clock.milliseconds() + pause
@@ -124,9 +131,11 @@ struct LocatorProcess: ~Copyable {
             mail.sender = LocatorProcess.me
             _ = state.locatorRing(to: .logger).append(mail, undo: service.turn.undo)
         }
+        FaultPoint.locatorSettled.pass(state.memory)
         service.turn.commit()
         flush()
         state.processes.endTurn(LocatorProcess.me)
+        FaultPoint.locatorEnded.pass(state.memory)
     }
 
     // MARK: store

@@ -2,6 +2,7 @@ import CPlatform
 import Glibc
 import Mailbox
 import Platform
+import SharedMemory
 import SharedState
 import Systemd
 
@@ -47,6 +48,7 @@ struct LoggerProcess: ~Copyable {
     mutating func run() {
         // Before the first entry: a journal that stands still must not keep the service from starting.
         state.processes.setReady(true, .logger)
+        FaultPoint.loggerReady.pass(state.memory)
         drain()
         while true {
             state.processes.beat(Clock.milliseconds(), .logger)
@@ -57,6 +59,7 @@ struct LoggerProcess: ~Copyable {
                     isTold = true
                 } else {
                     emptyMailbox()
+                    FaultPoint.loggerWoken.pass(state.memory)
                 }
             }
             drain()
@@ -80,6 +83,7 @@ struct LoggerProcess: ~Copyable {
     /// does not hide the others.
     mutating func drain() {
         for index in processes { state.log(ProcessID(rawValue: UInt8(index))).rearm() }
+        FaultPoint.loggerRearmed.pass(state.memory)
         var isDone = false
         while !isDone {
             isDone = true
@@ -96,14 +100,18 @@ struct LoggerProcess: ~Copyable {
                 tellDropped(process, ring)
                 return true
             }
+            FaultPoint.entryRead.pass(state.memory)
             // Before it is written, which a stalled journal does not let end.
             remarks.add(LogRecord(entry.written), of: process)
+            FaultPoint.entryRemarked.pass(state.memory)
             // Written first: an entry may appear twice when we are killed here, but none is lost.
             if !output.write(LogRecord(entry.written), of: process) {
                 ring.countLost()
                 state.counters.add(.logEntriesDropped, .logger)
             }
+            FaultPoint.entryPrinted.pass(state.memory)
             ring.drop()
+            FaultPoint.entryDropped.pass(state.memory)
         }
         return false
     }

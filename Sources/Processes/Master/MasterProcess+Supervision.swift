@@ -2,6 +2,7 @@ import CPlatform
 import Glibc
 import Mailbox
 import Platform
+import SharedMemory
 import SharedState
 
 /// Supervision: starts children, replaces those that die, ends them all at the end.
@@ -19,8 +20,10 @@ extension MasterProcess {
             let pid = try starter.start(
                 process, reading: estate.reading[process.index], writing: estate.writing,
                 sockets: datagramSockets)
+            FaultPoint.childStarted.pass(state.memory)
             children[index].pid = pid
             state.processes.setPid(pid, process)
+            FaultPoint.childNoted.pass(state.memory)
             log.note(.childStarted, .info, "\(process.name) started, pid \(pid)")
         } catch {
             log.note(.childDied, .error, "\(process.name) cannot be started: \(error)")
@@ -49,6 +52,7 @@ extension MasterProcess {
             let signal = cp_exit_signal(status)
             let isReplaced = children[index].isReplaced
             children[index].died(now: now, wasKilled: isReplaced || signal == SIGKILL || signal == SIGTERM)
+            FaultPoint.childReaped.pass(state.memory)
             state.processes.setPid(0, process)
             if isStopping { continue }
             // Its turn, if it was in one, holds nothing any more.

@@ -127,6 +127,7 @@ struct MasterProcess: ~Copyable {
             if isStopping && !children.contains(where: \.isRunning) { break }
             let events = poller.wait(milliseconds: patience(now))
             reception.overload.measure(Clock.milliseconds())
+            FaultPoint.masterWoken.pass(state.memory)
             let isReader = reception.stateless.isActive
             if isReader { state.processes.beginTurn(.master) }
             for index in 0..<events { handle(poller.event(index)) }
@@ -266,6 +267,7 @@ struct MasterProcess: ~Copyable {
             nextStatus = 0
             if !isOpen { openSockets() }
             estate.setFailedStarts(0)
+            FaultPoint.masterReady.pass(state.memory)
             log.note(
                 .started, .notice,
                 "started: \(configuration.listen.map(\.text).joined(separator: ", "))")

@@ -50,14 +50,17 @@ struct ResolverProcess: ~Copyable {
     mutating func run() {
         flush()
         state.processes.setReady(true, ResolverProcess.me)
+        FaultPoint.resolverReady.pass(state.memory)
         while true {
             let now = Clock.milliseconds()
             state.processes.beat(now, ResolverProcess.me)
             let events = poller.wait(milliseconds: patience(now))
+            FaultPoint.resolverWoken.pass(state.memory)
             for event in 0..<events { handle(poller.event(event)) }
             service.names.processTime()
             takeMail()
             service.advance(now: Clock.milliseconds())
+            FaultPoint.resolverAdvanced.pass(state.memory)
             watchSockets()
             flush()
         }
@@ -90,7 +93,9 @@ struct ResolverProcess: ~Copyable {
                 isMailLeft = false
                 return
             }
+            FaultPoint.mailTaken.pass(state.memory)
             service.take(mail, now: now)
+            FaultPoint.resolverAsked.pass(state.memory)
         }
         // What lies in the receiver wakes nobody.
         isMailLeft = true

@@ -223,6 +223,7 @@ struct ResolverService {
         } else {
             keep(outcome.answer, question.kind, host, now, UInt64(outcome.ttl) * 1000)
         }
+        FaultPoint.resolverFinished.pass(state.memory)
         for waiter in question.waiters { tell(waiter) }
     }
 
@@ -275,6 +276,7 @@ struct ResolverService {
         mail.attempt = waiter.attempt
         mail.third = waiter.third
         if !state.resolverRing(to: waiter.asker).append(mail) { state.counters.add(.mailDropped, .resolver) }
+        FaultPoint.resolverTold.pass(state.memory)
     }
 
     // MARK: the system, the journal

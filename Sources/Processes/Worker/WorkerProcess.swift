@@ -84,9 +84,11 @@ struct WorkerProcess: ~Copyable {
     mutating func run(turns: Int = .max) {
         let taken = recover()
         state.processes.setReady(true, me)
+        FaultPoint.workerReady.pass(memory)
         for _ in 0..<max(turns - taken, 0) {
             let wait = unsent.isEmpty ? shard.wheel.wait(now: Clock.milliseconds()) : 0
             let events = poller.wait(milliseconds: wait)
+            FaultPoint.workerWoken.pass(memory)
             for event in 0..<events {
                 let ready = poller.event(event)
                 if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
@@ -102,12 +104,17 @@ struct WorkerProcess: ~Copyable {
     }
 
     /// Takes what has arrived into the in-flight array.
-    mutating func receive() { received = MailReceiver.receive(from: descriptors.mailbox, into: turn) }
+    mutating func receive() {
+        received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
+        FaultPoint.workerReceived.pass(memory)
+    }
 
     /// Takes over the predecessor's turn: flushes a committed one again, or takes back an uncommitted one.
     mutating func recoverTurn() {
         now = time()
+        FaultPoint.workerAttached.pass(memory)
         let found = turn.recover()
+        FaultPoint.workerRecovered.pass(memory)
         received = Turn.inFlightCapacity
         if found == .flush { flush() }
     }
@@ -117,6 +124,7 @@ struct WorkerProcess: ~Copyable {
     /// - Parameter expires: false where timers are to wait for mail that is there.
     mutating func handleTurn(expires: Bool = true) {
         work(expires: expires)
+        FaultPoint.workerWorked.pass(memory)
         commit()
         if received > 0 { turn.clearInFlight(received: received) }
         received = 0
@@ -147,6 +155,7 @@ struct WorkerProcess: ~Copyable {
                     MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
                 handle(next)
                 handleOwnMail()
+                FaultPoint.workerHandled.pass(memory)
             } else {
                 state.counters.add(.mailRepeated, me)
             }
@@ -163,6 +172,7 @@ struct WorkerProcess: ~Copyable {
             }
             expire(due)
             handleOwnMail()
+            FaultPoint.workerExpired.pass(memory)
         }
     }
 
@@ -173,13 +183,16 @@ struct WorkerProcess: ~Copyable {
         state.processes.beginTurn(me)
         state.processes.beat(now, me)
         shard.recycle()
+        FaultPoint.workerBegun.pass(memory)
     }
 
     mutating func commit() {
         if log.takeWake() { send(Mail(.logged), to: .logger) }
         turn.commit()
         flush()
+        FaultPoint.workerFlushed.pass(memory)
         state.processes.endTurn(me)
+        FaultPoint.workerEnded.pass(memory)
     }
 
     /// Sends what the committed turn left in the outbox and the rings, then gives the slots back.
@@ -202,11 +215,13 @@ struct WorkerProcess: ~Copyable {
             unsent = failures
             state.counters.add(.messagesSent, me, UInt64(result.sent))
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
+            FaultPoint.outboxSent.pass(memory)
             turn.forgetOutbox()
         }
         // After the commit: should this process end before the flush does, its successor finds the mail all
         // the same.
         if log.takeWake() { send(Mail(.logged), to: .logger) }
+        FaultPoint.loggerTold.pass(memory)
         flushRing(.master)
         flushRing(.locator)
         flushRing(.resolver)

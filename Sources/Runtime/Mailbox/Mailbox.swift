@@ -122,6 +122,7 @@ package struct MailSender {
             handed += 1
         }
         ring.setHanded(handed)
+        FaultPoint.ringHanded.pass(memory)
     }
 
     /// Hands over slots, then sends as much as the mailbox takes. Safe to repeat: the receiver drops what it
@@ -140,8 +141,10 @@ package struct MailSender {
                 if SystemError.lastCode == EINTR { continue }
                 return false
             }
+            FaultPoint.mailSent.pass(memory)
             sent += UInt64(count)
             ring.setSent(sent)
+            FaultPoint.mailNoted.pass(memory)
         }
         return true
     }

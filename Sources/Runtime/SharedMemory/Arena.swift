@@ -5,6 +5,8 @@ import Platform
 /// One memfd, mapped whole by every process. Pages are taken when first touched, so a generous size costs
 /// nothing.
 package struct Arena: ~Copyable {
+    /// Its first eight bytes.
+    package static let magic: UInt64 = 0x6B72_6F66_7069_7301
     package let descriptor: Descriptor
     package let memory: Memory
 

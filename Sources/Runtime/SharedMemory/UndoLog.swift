@@ -36,9 +36,12 @@ package struct UndoLog: BitwiseCopyable {
         memory.store(UInt64(offset), at: entry)
         memory.store(old, at: entry + 8)
         Ordering.compilerFence()
+        FaultPoint.undoNoted.pass(memory)
         memory.store(UInt64(count &+ 1), at: base)
         Ordering.compilerFence()
+        FaultPoint.undoLogged.pass(memory)
         memory.storeAtomic(new, at: offset)
+        FaultPoint.undoWritten.pass(memory)
     }
 
     /// Stores `value` at `offset`, a multiple of 8. Unchanged words cost a comparison.
@@ -77,6 +80,7 @@ package struct UndoLog: BitwiseCopyable {
             let entry = base + 64 + index * 16
             let offset = Int(memory.load(entry, as: UInt64.self))
             memory.storeAtomic(memory.load(entry + 8), at: offset)
+            FaultPoint.undoTaken.pass(memory)
         }
         forget()
     }
@@ -86,5 +90,6 @@ package struct UndoLog: BitwiseCopyable {
         Ordering.compilerFence()
         memory.store(UInt64(0), at: base)
         Ordering.compilerFence()
+        FaultPoint.undoForgotten.pass(memory)
     }
 }

@@ -126,11 +126,14 @@ package struct DNSCache: BitwiseCopyable {
         let isFree = isFree(place, now) || isOf(place, hash, kind, host)
         if onlyWhereFree && !isFree { return false }
         let sequence = open(place)
+        FaultPoint.cacheOpened.pass(memory)
         fill(place, answer, kind, host)
+        FaultPoint.cacheFilled.pass(memory)
         memory.storeAtomic(hash, at: entry(place) + 8)
         memory.storeAtomic(expires, at: entry(place) + 16)
         memory.storeAtomic(now, at: entry(place) + 24)
         close(place, sequence)
+        FaultPoint.cacheKept.pass(memory)
         return isFree
     }
 

@@ -95,7 +95,9 @@ package struct LogRing: BitwiseCopyable {
         writer.append(entry, from: 0, to: first)
         writer = memory.writer(base + 64, capacity: entry.count - first)
         writer.append(entry, from: first, to: entry.count)
+        FaultPoint.entryWritten.pass(memory)
         memory.storeAtomic(position + UInt64(length), at: base)
+        FaultPoint.entryAppended.pass(memory)
         return true
     }
 

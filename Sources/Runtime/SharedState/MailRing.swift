@@ -46,6 +46,7 @@ package struct MailRing: BitwiseCopyable {
         var numbered = mail
         numbered.sequence = position + 1
         memory.store(numbered, at: cell(position))
+        FaultPoint.mailPlaced.pass(memory)
         return position + 1
     }
 
@@ -53,6 +54,7 @@ package struct MailRing: BitwiseCopyable {
     package func append(_ mail: Mail, undo: UndoLog) -> Bool {
         guard let next = place(mail) else { return false }
         undo.write(next, at: base)
+        FaultPoint.mailAppended.pass(memory)
         return true
     }
 
@@ -60,6 +62,7 @@ package struct MailRing: BitwiseCopyable {
     package func append(_ mail: Mail) -> Bool {
         guard let next = place(mail) else { return false }
         memory.storeAtomic(next, at: base)
+        FaultPoint.mailAppended.pass(memory)
         return true
     }
 }

@@ -30,9 +30,9 @@ package struct ArenaSizes: BitwiseCopyable, Equatable {
     }
 }
 
-/// The first page of the arena.
+/// The first page of the arena; its second half is for the fault points of debug builds.
 package struct ArenaHeader: BitwiseCopyable {
-    package static let magic: UInt64 = 0x6B72_6F66_7069_7301
+    package static let magic = Arena.magic
     package var magic: UInt64 = ArenaHeader.magic
     package var layoutHash: UInt64
     package var sizes: ArenaSizes

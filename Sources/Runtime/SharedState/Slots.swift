@@ -74,8 +74,11 @@ package struct Slots: BitwiseCopyable {
         let word = memory.loadAtomic(owners + index * 8)
         precondition(word & 0xFF == Slots.free, "slot is not free")
         let generation = UInt32(truncatingIfNeeded: word >> 32) &+ 1
+        // Or a next master would take what was in it before for received.
+        setHeader(SlotHeader(), index)
         memory.storeAtomic(
             UInt64(generation) << 32 | UInt64(ProcessID.master.rawValue), at: owners + index * 8)
+        FaultPoint.slotTaken.pass(memory)
         return SlotReference(index: index, generation: generation)
     }
 
@@ -126,6 +129,7 @@ package struct Slots: BitwiseCopyable {
         if isHeld(slot, by: holder) {
             memory.storeAtomic(
                 UInt64(slot.generation) << 32 | UInt64(next.rawValue), at: owners + slot.index * 8)
+            FaultPoint.slotHanded.pass(memory)
         }
     }
 
@@ -133,6 +137,7 @@ package struct Slots: BitwiseCopyable {
     package func release(_ slot: SlotReference, by holder: ProcessID) {
         if isHeld(slot, by: holder) {
             memory.storeAtomic(UInt64(slot.generation) << 32 | Slots.free, at: owners + slot.index * 8)
+            FaultPoint.slotReleased.pass(memory)
         }
     }
 

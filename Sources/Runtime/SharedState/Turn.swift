@@ -102,8 +102,13 @@ package struct Turn: BitwiseCopyable {
 
     /// Clears the array for the next receive; all mail is handled and the turn is finished.
     package mutating func clearInFlight(received: Int = Turn.inFlightCapacity) {
+        #if DEBUG
+            memory.zero(inFlight, count: received / 2 * Mail.bytes)
+            FaultPoint.arrayHalfCleared.pass(memory)
+        #endif
         memory.zero(inFlight, count: received * Mail.bytes)
         Ordering.compilerFence()
+        FaultPoint.arrayCleared.pass(memory)
         consumed = 0
         memory.storeAtomic(0, at: commitWord)
     }
@@ -146,6 +151,7 @@ package struct Turn: BitwiseCopyable {
     package func commit() {
         Ordering.compilerFence()
         memory.storeAtomic(UInt64(entries) << 32 | UInt64(consumed) << 8 | 1, at: commitWord)
+        FaultPoint.turnCommitted.pass(memory)
     }
 
     /// The outbox has left. Before slots are given back: a successor that sent it again would find in them
@@ -154,14 +160,17 @@ package struct Turn: BitwiseCopyable {
         if entries == 0 { return }
         entries = 0
         memory.storeAtomic(UInt64(consumed) << 8 | 1, at: commitWord)
+        FaultPoint.outboxForgotten.pass(memory)
     }
 
     /// The outbox has left: the next turn may begin.
     package mutating func finish() {
         undo.forget()
+        FaultPoint.turnForgotten.pass(memory)
         entries = 0
         scratchUsed = 0
         memory.storeAtomic(UInt64(consumed) << 8, at: commitWord)
+        FaultPoint.turnFinished.pass(memory)
     }
 }
 

@@ -85,6 +85,7 @@ import SharedState
             while done < filled {
                 let result = unsafe cp_send(socket, batch + done, Int32(filled - done))
                 if result > 0 {
+                    FaultPoint.datagramsSent.pass(memory)
                     if isWatched {
                         for index in done..<done + Int(result) { onEnd(turn.entry(first + index), 0) }
                     }

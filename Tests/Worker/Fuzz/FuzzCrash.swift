@@ -1,25 +1,46 @@
+import CPlatform
 import Glibc
-import Mailbox
-import Platform
 import SharedMemory
 import SharedState
-import Transport
 
 @testable import Worker
 
+/// What a worker of a test does besides dying where it was told to: it traps, or does not come to an end.
+struct FuzzTrap: Error, CustomStringConvertible {
+    let description: String
+}
+
 /// A worker's place: it dies, and its successor sits down at the same memory.
+///
+/// Deaths are real: a turn that somebody is to die in is done by a child of the test's process, which kills
+/// itself at one of the `FaultPoint`s, or at its end. Nothing of it is left but what lies in shared memory
+/// and in sockets.
 final class Seat {
+    /// Where somebody dies: at a point when it is passed for the `count`th time.
+    struct Place {
+        let point: FaultPoint
+        let count: Int
+    }
+
+    /// Those that a turn of a worker passes.
+    static let points: [FaultPoint] = [
+        .undoNoted, .undoLogged, .undoWritten, .undoTaken, .undoForgotten, .turnCommitted, .outboxForgotten,
+        .turnForgotten, .turnFinished, .arrayHalfCleared, .arrayCleared, .mailPlaced, .mailAppended,
+        .slotHanded,
+        .ringHanded, .mailSent, .mailNoted, .slotReleased, .entryWritten, .entryAppended, .loggerTold,
+        .workerAttached, .workerRecovered, .workerReceived, .workerBegun, .workerHandled, .workerExpired,
+        .workerWorked, .workerFlushed, .workerEnded, .datagramsSent, .outboxSent,
+    ]
+    /// Those that only a successor passes.
+    static let pointsOfRecovery: Set<FaultPoint> = [.undoTaken, .workerAttached, .workerRecovered]
+
     let index: Int
+    /// Where somebody has died in the last crash.
+    private(set) var deaths: Set<FaultPoint> = []
     private let world: World
-    private let sender: DatagramSender
-    private let mail: MailSender
     private var worker: WorkerProcess?
 
-    init(_ world: World, _ index: Int) {
-        (self.world, self.index) = (world, index)
-        sender = DatagramSender(memory: world.state.memory, sockets: world.descriptors(of: index).sockets)
-        mail = MailSender(state: world.state, process: .worker(index))
-    }
+    init(_ world: World, _ index: Int) { (self.world, self.index) = (world, index) }
 
     var isEmpty: Bool { worker == nil }
     private var shard: Shard { world.state.shard(index) }
@@ -57,84 +78,64 @@ final class Seat {
 
     /// Begins a turn and dies somewhere in it; the next one may die over what it finds.
     func crash(_ now: UInt64, _ dice: inout Dice) throws -> String {
+        deaths = []
+        if isEmpty { try succeed(now) }
+        var story = try crash(
+            now, at: Seat.place(&dice, Seat.points.filter { !Seat.pointsOfRecovery.contains($0) }))
+        while dice.chance(25) {
+            story += try crashAgain(now, at: Seat.place(&dice, Seat.points))
+        }
+        return story
+    }
+
+    private static func place(_ dice: inout Dice, _ points: [FaultPoint]) -> Place {
+        let point = dice.pick(points)
+        return Place(point: point, count: 1 + dice.below(dice.pick([1, 1, 3, 10, 60])))
+    }
+
+    /// Begins a turn and dies there.
+    func crash(_ now: UInt64, at place: Place) throws -> String {
         if isEmpty { try succeed(now) }
         worker!.virtualTime = now
-        worker!.receive()
-        var story = die(&dice)
-        while dice.chance(25) {
-            worker = nil
-            try fill(now)
-            worker!.now = now
-            if worker!.turn.recover() == .flush {
-                story += ", then " + flush(&dice)
-            } else {
-                story += ", then " + die(&dice)
-            }
+        let story = try die(at: place) {
+            $0.receive()
+            $0.handleTurn()
         }
         worker = nil
         return story
     }
 
-    private func die(_ dice: inout Dice) -> String {
-        let point = dice.below(8)
-        if point == 0 { return "received" }
-        worker!.work()
-        if point == 1 || point == 2 { return "uncommitted" }
-        if worker!.log.takeWake() { worker!.send(Mail(.logged), to: .logger) }
-        worker!.turn.commit()
-        if point == 3 { return "committed" }
-        return flush(&dice)
+    /// The successor dies there as well.
+    func crashAgain(_ now: UInt64, at place: Place) throws -> String {
+        try fill(now)
+        let story = try die(at: place) { $0.recover() }
+        worker = nil
+        return ", then " + story
     }
 
-    /// What `WorkerProcess.flush` does, as far as the dice say.
-    private func flush(_ dice: inout Dice) -> String {
-        let turn = worker!.turn
-        let point = dice.below(7)
-        let entries = turn.entryCount
-        if entries > 0 {
-            let count = point == 0 ? dice.below(entries + 1) : entries
-            _ = sender.flush(turn, count: count)
-            if point <= 1 { return "flushed \(count) of \(entries)" }
-            worker!.turn.forgetOutbox()
-        }
-        if point <= 2 { return "outbox forgotten" }
-        let receivers: [ProcessID] =
-            [.master, .locator, .resolver, .logger]
-            + (0..<Int(world.state.sizes.workers)).filter { $0 != index }.map { .worker($0) }
-        let last = point == 3 ? dice.below(receivers.count) : receivers.count
-        for (place, receiver) in receivers.enumerated() where place <= last {
-            let ring = shard.ring(to: receiver)
-            if ring.sent == ring.tail { continue }
-            if place < last {
-                _ = post(ring, to: receiver)
-                continue
-            }
-            mail.handOver(ring, to: receiver)
-            if dice.chance(50) {
-                // Sent, but not noted.
-                let before = ring.sent
-                _ = post(ring, to: receiver)
-                ring.setSent(before)
-            }
-        }
-        if point == 3 { return "in the middle of the rings, at \(receivers[last])" }
-        let consumed = worker!.turn.consumedCount
-        let released = point == 4 ? dice.below(consumed + 1) : consumed
-        for place in 0..<released {
-            let slot = worker!.turn.mail(place).slot
-            if !slot.isNone { world.state.slots.release(slot, by: .worker(index)) }
-        }
-        if point == 4 { return "gave back \(released) of \(consumed) slots" }
-        worker!.turn.finish()
-        if point == 6 {
-            let count = dice.below(Turn.inFlightCapacity) * Mail.bytes
-            unsafe memset(worker!.turn.mailAddress, 0, count)
-            return "cleared \(count) bytes"
-        }
-        return "finished"
-    }
+    /// Seconds that a turn may take.
+    private static let patience: UInt32 = 20
 
-    private func post(_ ring: MailRing, to receiver: ProcessID) -> Bool {
-        mail.flush(ring, to: receiver, descriptor: world.descriptors(of: index).peers[receiver.index])
+    private func die(at place: Place, _ deed: (inout WorkerProcess) -> Void) throws -> String {
+        let memory = world.state.memory
+        let child = cp_fork()
+        precondition(child >= 0, "no process can be had")
+        if child == 0 {
+            alarm(Seat.patience)
+            place.point.arm(memory, count: place.count)
+            deed(&worker!)
+            _exit(0)
+        }
+        var status: Int32 = 0
+        while unsafe waitpid(child, &status, 0) < 0 {}
+        let isReached = FaultPoint.current(memory) == nil
+        FaultPoint.disarm(memory)
+        switch cp_exit_signal(status) {
+        case SIGKILL where isReached:
+            deaths.insert(place.point)
+            return "\(place.point.name) \(place.count)"
+        case 0: return "at the end"
+        case let signal: throw FuzzTrap(description: "worker \(index) ends by signal \(signal)")
+        }
     }
 }

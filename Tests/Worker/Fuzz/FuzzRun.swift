@@ -2,6 +2,7 @@ import Glibc
 import Mailbox
 import Platform
 import Proxy
+import SharedMemory
 import SharedState
 
 @testable import Worker
@@ -15,6 +16,8 @@ struct FuzzPlan {
     var skipped: Set<Int> = []
     /// Steps in which nobody dies.
     var spared: Set<Int> = []
+    /// The one death of a sequence without others, or two: `then` is where the successor dies.
+    var death: (turn: Int, place: Seat.Place, then: FaultPoint?)?
 
     /// Some sequences have what a crash may change: failures of the kernel, successors that come late.
     var isRough: Bool { seed % 4 == 3 }
@@ -35,6 +38,11 @@ final class FuzzRun {
     var registers: [(mail: Mail, worker: Int)] = []
     var story: [String] = []
     var faults: [String] = []
+    /// The points at which somebody has died.
+    var deaths: Set<FaultPoint> = []
+    /// How often each point was passed in each turn; for a sequence without deaths.
+    private(set) var passes: [[UInt64]] = []
+    private var turns = 0
     private var known: Set<String> = []
     private var asked: Set<[UInt64]> = []
     private var master: PlainReceiver
@@ -80,6 +88,9 @@ final class FuzzRun {
         world.register("u5@example.org", [place[2], "sip:bob@240.0.0.1"])
     }
 
+    // Thousands of arenas would make each fork slow.
+    deinit { unsafe world.state.memory.unmap() }
+
     /// The whole sequence, and its end.
     func run() throws {
         for seat in seats { try seat.succeed(now) }
@@ -107,13 +118,26 @@ final class FuzzRun {
     private var mayCrash = false
 
     private func turn(_ seat: Seat) throws {
-        if mayCrash && crashDice.chance(25) {
+        turns += 1
+        if let death = plan.death, turns == death.turn + 1 {
+            var how = try seat.crash(now, at: death.place)
+            if let then = death.then {
+                how += try seat.crashAgain(now, at: Seat.Place(point: then, count: 1))
+            }
+            deaths.formUnion(seat.deaths)
+            note(" [worker \(seat.index) dies: \(how)]")
+            try seat.succeed(now)
+        } else if mayCrash && crashDice.chance(25) {
             let how = try seat.crash(now, &crashDice)
+            deaths.formUnion(seat.deaths)
             note(" [worker \(seat.index) dies: \(how)]")
             if plan.isRough && crashDice.chance(50) { return }
             try seat.succeed(now)
         } else {
+            let before = plan.crashes ? [] : FaultPoint.allCases.map { $0.hits(world.state.memory) }
             try seat.turn(now)
+            if plan.crashes { return }
+            passes.append(zip(FaultPoint.allCases, before).map { $0.hits(world.state.memory) - $1 })
         }
     }
 

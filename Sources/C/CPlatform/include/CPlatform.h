@@ -101,5 +101,7 @@ int cp_die_with_parent(int parent);
 void cp_set_name(const char *name);
 // Leaves the mapping out of core dumps.
 int cp_no_dump(void *base, size_t length);
+// fork(2), which Swift hides; for tests.
+int cp_fork(void);
 int cp_exit_status(int status);   // WEXITSTATUS, or -1 when it was a signal
 int cp_exit_signal(int status);   // WTERMSIG, or 0

@@ -1,5 +1,6 @@
 import Glibc
 import Platform
+import SharedMemory
 import SharedState
 import Syntax
 
@@ -17,6 +18,7 @@ extension Connections {
         if table[index].input.isEmpty {
             count = unsafe recv(socket, scratch, Connections.readBytes, Int32(MSG_DONTWAIT))
             guard check(index, count) else { return }
+            FaultPoint.streamRead.pass(state.memory)
             let bytes = unsafe _overrideLifetime(Span(_unsafeStart: scratch, count: count), copying: ())
             table[index].activeAt = now
             guard let taken = frame(index, bytes, now, &reception), taken < count else { return }
@@ -109,6 +111,7 @@ extension Connections {
             case .message(let count):
                 switch receive(index, bytes.extracting(place..<place + count), nil, &reception) {
                 case .handed, .dropped:
+                    FaultPoint.streamFramed.pass(state.memory)
                     framer.begin()
                     place += count
                     table[index].messageSince = 0

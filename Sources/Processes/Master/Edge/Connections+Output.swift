@@ -1,5 +1,6 @@
 import Glibc
 import Platform
+import SharedMemory
 import SharedState
 import Syntax
 
@@ -189,6 +190,7 @@ extension Connections {
                 sent = 0
             }
             if sent > 0 { table[index].activeAt = now }
+            FaultPoint.streamWritten.pass(state.memory)
         } else if table[index].output.count + bytes.count > limits.queue || isTooMuch(index) {
             return ENOBUFS
         }

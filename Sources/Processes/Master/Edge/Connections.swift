@@ -2,6 +2,7 @@ import CPlatform
 import Glibc
 import Mailbox
 import Platform
+import SharedMemory
 import SharedState
 import Syntax
 
@@ -215,6 +216,7 @@ extension ConnectionLimits {
                 }
             }
             take(Descriptor(owning: number), SocketAddress(storage), place, now)
+            FaultPoint.connectionAccepted.pass(state.memory)
         }
     }
 

@@ -1,4 +1,5 @@
 import Proxy
+import SharedMemory
 import SharedState
 import Syntax
 
@@ -42,6 +43,7 @@ extension Reception {
             state.slots.setHeader(marked, slot.index)
         }
         state.memory.store(index, at: state.slots.indexOffset(slot.index))
+        FaultPoint.messageScanned.pass(state.memory)
         let message = Message(bytes, index)
         let counter = index.isRequest ? Counter.requestsReceived : .responsesReceived
         // What a stream has no room for is not dropped, and will be here again.
@@ -111,6 +113,7 @@ extension Reception {
             noteReceived(message, header, .dropped("its worker has no room"))
             return failure
         }
+        FaultPoint.messageMailed.pass(state.memory)
         if isNew { overload.recent.add(key) }
         noteReceived(message, header, .handled(receiver))
         if header.endpoint.isReliable { state.counters.add(counter, .master) }

@@ -73,14 +73,15 @@ import Syntax
         let count = unsafe Int(
             cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
         if count <= 0 { return 0 }
+        FaultPoint.datagramsReceived.pass(state.memory)
         for place in 0..<count { take(place, listener, address, isLeaving) }
         for place in 0..<count { dispatch(hand[place]) }
         hand.removeFirst(count)
+        FaultPoint.batchTaken.pass(state.memory)
         return count
     }
 
     private func prepare(_ place: Int) {
-        state.slots.setHeader(SlotHeader(), hand[place].index)
         let offset = state.slots.bytesOffset(hand[place].index)
         unsafe datagrams[place].parts.0 = iovec(
             iov_base: state.memory.address(offset, count: Slots.smallCapacity), iov_len: Slots.smallCapacity)
@@ -126,6 +127,7 @@ import Syntax
             }
         }
         state.slots.setHeader(header, hand[place].index)
+        FaultPoint.messagePlaced.pass(state.memory)
     }
 
     /// Dispatches what was received, or gives its slot back.

@@ -170,9 +170,11 @@ struct Beginning: ~Copyable {
         header.startedEpoch = Clock.epochSeconds()
         header.masterPid = UInt64(getpid())
         state.setHeader(header)
+        FaultPoint.masterAttached.pass(state.memory)
         guard state.publish(snapshot, configuration.drafts) else {
             throw SystemError("[[route]]: more than the shared memory holds", code: E2BIG)
         }
+        FaultPoint.masterPublished.pass(state.memory)
         if isFresh {
             state.slots.initialize()
             try state.locations.initialize()
@@ -191,5 +193,6 @@ struct Beginning: ~Copyable {
         // Which hops have failed is forgotten, as it is with a reload.
         try state.deadPeers.initialize()
         state.processes.setPid(getpid(), .master)
+        FaultPoint.masterFollowed.pass(state.memory)
     }
 }

@@ -3,6 +3,7 @@ import Mailbox
 import Platform
 import Proxy
 import Registrar
+import SharedMemory
 import SharedState
 import Syntax
 
@@ -63,6 +64,11 @@ extension MasterProcess {
             case "reload\n":
                 controlPeers.forget(peer)
                 reload(for: peer)
+            #if DEBUG
+                case let text where text.hasPrefix("fault"):
+                    controlPeers.forget(peer)
+                    ControlSocket.answer(peer, fault(text))
+            #endif
             case let text where text.hasPrefix("trace "):
                 controlPeers.forget(peer)
                 ControlSocket.answer(peer, trace(request))
@@ -133,6 +139,7 @@ extension MasterProcess {
         // So many, then the others' turn.
         for _ in 0..<1024 {
             guard let mail = inbox.next() else { return }
+            FaultPoint.mailTaken.pass(state.memory)
             precondition(
                 MailGraph.allows(mail.kind, from: mail.sender, to: .master), "mail from the wrong process")
             switch mail.kind {
@@ -149,10 +156,13 @@ extension MasterProcess {
         guard state.slots.isHeld(mail.slot, by: .master) else { return }
         let endpoint = state.slots.header(mail.slot.index).endpoint
         let bytes = state.slots.bytes(mail.slot.index)
+        FaultPoint.sendTaken.pass(state.memory)
         reception.trace.stamp()
         let sent = connections.send(bytes, to: endpoint, RequestMark(mail), now)
         if reception.trace.isOn { reception.trace.noteSent(bytes, endpoint, by: mail.sender, sent) }
+        FaultPoint.sendDone.pass(state.memory)
         state.slots.release(mail.slot, by: .master)
+        FaultPoint.sendReleased.pass(state.memory)
     }
 
     /// The locator has done what a command wants, or refused.

@@ -2,6 +2,7 @@ import Configuration
 import Glibc
 import Platform
 import Proxy
+import SharedMemory
 import SharedState
 
 /// A reload under way (design §5.6): the children are replaced one at a time through the way that a crash takes, then
@@ -120,6 +121,7 @@ extension MasterProcess {
         }
         // Which hops have failed is forgotten, as it is for routes.
         try? state.deadPeers.initialize()
+        FaultPoint.reloadPublished.pass(state.memory)
         datagramSockets = change.result.datagramSockets
         reload = Reload(
             peer: peer, configuration: new, change: change, changed: changed, remarks: remarks,
@@ -155,10 +157,12 @@ extension MasterProcess {
         if !children[index].isRunning { return }
         children[index].isReplaced = true
         kill(children[index].pid, SIGTERM)
+        FaultPoint.reloadTold.pass(state.memory)
     }
 
     /// What lives in the master itself.
     private mutating func completeReload(_ now: UInt64) {
+        FaultPoint.reloadReplaced.pass(state.memory)
         let done = reload!
         reload = nil
         configuration = done.configuration
@@ -167,8 +171,10 @@ extension MasterProcess {
         connections.log.level = log.level
         reception.reconfigure(sockets: datagramSockets)
         changeListeners(done.change)
+        FaultPoint.reloadListening.pass(state.memory)
         connections.reconfigure(ConnectionLimits(snapshot).granted(&log), listeners.streams, now)
         done.change.complete()
+        FaultPoint.reloadDone.pass(state.memory)
         let line = "reloaded: \(done.changed.joined(separator: ", "))"
         log.note(.configurationReloaded, .notice, line)
         answer(done.peer, (["200 \(line)"] + done.remarks).joined(separator: "\n"))

@@ -2,6 +2,7 @@ import CPlatform
 import Glibc
 import Mailbox
 import Platform
+import SharedMemory
 import SharedState
 
 /// The first things that a master does who follows another (design §5.5), before any child works: what the one before
@@ -15,12 +16,17 @@ extension MasterProcess {
 
     mutating func takeOver() {
         flushMail()
+        FaultPoint.masterHanded.pass(state.memory)
         for _ in 0..<MasterProcess.mostMail { takeMail() }
+        FaultPoint.masterRead.pass(state.memory)
         let kept = slotsOnTheirWay()
         reception.dispatchReceived(except: kept)
+        FaultPoint.masterDispatched.pass(state.memory)
         state.slots.reclaim(except: kept)
+        FaultPoint.masterReclaimed.pass(state.memory)
         flushMail()
         let waiting = drainSockets()
+        FaultPoint.masterDrained.pass(state.memory)
         log.note(.note, .info, "\(waiting) datagrams had waited in the sockets")
     }
 
