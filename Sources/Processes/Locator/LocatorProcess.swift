@@ -9,12 +9,11 @@ struct LocatorProcess: ~Copyable {
     private let state: SharedState
     private var service: LocationService
     private let recovery: Turn.Recovery
-    private let sender: MailSender
+    private var mailboxes: PeerMailboxes
     /// Whom we send mail: their mailboxes are watched by process number, as our own is.
     private let receivers: [ProcessID]
     private var log: LogWriter
     private var poller: Poller
-    private var isBlocked = InlineArray<68, Bool>(repeating: false)
     private var nextSweep: UInt64 = 0
     private var storageRemarks = StorageRemarks()
 
@@ -30,8 +29,9 @@ struct LocatorProcess: ~Copyable {
         receivers = [.master, .logger] + (0..<workers).map { ProcessID.worker($0) }
         let poller = try Poller()
         try poller.add(ChildDescriptors.mailbox, token: UInt64(LocatorProcess.me.index))
+        var mailboxes = PeerMailboxes(state: state, process: LocatorProcess.me)
         for process in receivers {
-            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
+            try mailboxes.add(process, ChildDescriptors.mailbox(of: process), poller)
         }
         let snapshot = state.configuration.snapshot
         let store =
@@ -41,7 +41,7 @@ struct LocatorProcess: ~Copyable {
         var found = Turn.Recovery.clean
         service = LocationService(state: state, store: store, recovery: &found)
         recovery = found
-        sender = MailSender(state: state, process: LocatorProcess.me)
+        self.mailboxes = mailboxes
         log = LogWriter(state: state, process: LocatorProcess.me, level: snapshot.logLevel)
         self.state = state
         self.poller = poller
@@ -163,26 +163,10 @@ struct LocatorProcess: ~Copyable {
     }
 
     private mutating func flush(to receiver: ProcessID) {
-        if isBlocked[receiver.index] { return }
-        let ring = state.locatorRing(to: receiver)
-        if ring.sent == ring.tail { return }
-        let number = ChildDescriptors.mailbox(of: receiver)
-        if !sender.flush(ring, to: receiver, descriptor: number) {
-            isBlocked[receiver.index] = true
-            watch(receiver, .writable)
-        }
+        mailboxes.flush(state.locatorRing(to: receiver), to: receiver, poller)
     }
 
     private mutating func resume(_ receiver: ProcessID) {
-        isBlocked[receiver.index] = false
-        watch(receiver, [])
-        flush(to: receiver)
-    }
-
-    private func watch(_ receiver: ProcessID, _ interest: Poller.Interest) {
-        let number = ChildDescriptors.mailbox(of: receiver)
-        do { try poller.change(number, token: UInt64(receiver.index), interest) } catch {
-            preconditionFailure("a mailbox cannot be watched")
-        }
+        mailboxes.resume(state.locatorRing(to: receiver), to: receiver, poller)
     }
 }
