@@ -16,6 +16,7 @@ struct LocatorProcess: ~Copyable {
     private var poller: Poller
     private var nextSweep: UInt64 = 0
     private var storageRemarks = StorageRemarks()
+    private var quarantineLimit = RateLimit(perSecond: 1)
 
     private static let me = ProcessID.locator
     /// Milliseconds between sweeps for expired bindings, and attempts to open the store.
@@ -53,6 +54,7 @@ struct LocatorProcess: ~Copyable {
         state.processes.setReady(true, LocatorProcess.me)
         while true {
             let now = Clock.milliseconds()
+            state.processes.beat(now, LocatorProcess.me)
             let wait = nextSweep > now ? Int32(min(nextSweep - now, LocatorProcess.sweepInterval)) : 0
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {
@@ -89,7 +91,12 @@ struct LocatorProcess: ~Copyable {
                 commit()
                 begin()
             }
-            if !service.handle(mail) { state.counters.add(.mailRepeated, LocatorProcess.me) }
+            let place = service.turn.consumedCount
+            state.processes.setEvent(CurrentEvent.mail(place: place).rawValue, LocatorProcess.me)
+            let isRefused = state.quarantine.isActive && isQuarantined(mail)
+            if !service.handle(mail, isRefused: isRefused) {
+                state.counters.add(.mailRepeated, LocatorProcess.me)
+            }
         }
         commit()
         service.turn.clearInFlight(received: received)
@@ -112,6 +119,8 @@ struct LocatorProcess: ~Copyable {
     }
 
     private mutating func commit() {
+        // What follows is of no single event.
+        state.processes.setEvent(0, LocatorProcess.me)
         service.settle()
         if let failure = service.lastFailure {
             complain(failure)
@@ -127,6 +136,20 @@ struct LocatorProcess: ~Copyable {
         service.turn.commit()
         flush()
         state.processes.endTurn(LocatorProcess.me)
+    }
+
+    /// Design §5.3: a REGISTER that has ended the locator twice is not handled again. Whoever sent it gets 500.
+    private mutating func isQuarantined(_ mail: Mail) -> Bool {
+        let strikes = state.quarantine.strikes(state.quarantine.hash(ofFields: mail))
+        if strikes < Quarantine.limit { return false }
+        state.counters.add(.quarantined, LocatorProcess.me)
+        guard quarantineLimit.allows(now: Clock.milliseconds()) else { return true }
+        var entry = log.begin(.quarantined, .error)
+        entry.add(.message, "a registration has ended the locator twice, and is refused")
+        // More often: perhaps because the message was to be shown here.
+        if strikes == Quarantine.limit { service.describe(mail, in: &entry) }
+        log.commit(entry)
+        return true
     }
 
     // MARK: store

@@ -63,6 +63,7 @@ struct MasterProcess: ~Copyable {
     init(_ options: MasterOptions) throws(SystemError) {
         let beginning = try Beginning(options)
         let state = beginning.state
+        try check("sigaction") { unsafe cp_mark_traps(state.processes.trapMark(.master)) }
         let estate = beginning.estate
         let listeners = beginning.listeners
         let workers = Int(state.sizes.workers)
@@ -254,6 +255,7 @@ struct MasterProcess: ~Copyable {
         if now >= nextStatus && isReady {
             nextStatus = now + 1000
             killHanging(now)
+            state.quarantine.forget(now: now)
             tellStatus()
             loadSampler.sample(state, now)
         }

@@ -34,6 +34,7 @@ struct WorkerProcess: ~Copyable {
     var malformedLimit = RateLimit(perSecond: 5)
     var fullLimit = RateLimit(perSecond: 1)
     var unreachableLimit = RateLimit(perSecond: 5)
+    var quarantineLimit = RateLimit(perSecond: 1)
     /// Messages without a transaction that wait for the resolver.
     var parked = 0
     private var nextOwnMail = 0
@@ -144,10 +145,12 @@ struct WorkerProcess: ~Copyable {
                 commit()
                 begin()
             }
+            state.processes.setEvent(CurrentEvent.mail(place: turn.consumedCount).rawValue, me)
             turn.consume()
             if shard.seen.isNew(next) {
                 precondition(
                     MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
+                if state.quarantine.isActive && isQuarantined(next) { continue }
                 handle(next)
                 handleOwnMail()
             } else {
@@ -164,6 +167,13 @@ struct WorkerProcess: ~Copyable {
                 begin()
                 continue
             }
+            let generation: UInt32 = memory.load(shard.table.offset(due))
+            state.processes.setEvent(CurrentEvent.timer(cell: due, generation: generation).rawValue, me)
+            // It is out of the wheel, and stays out.
+            if state.quarantine.isActive && isQuarantined(timerOf: due, generation) { continue }
+            #if DEBUG
+                meetTrigger(timerOf: due)
+            #endif
             expire(due)
             handleOwnMail()
         }
@@ -179,6 +189,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     mutating func commit() {
+        state.processes.setEvent(0, me)
         if log.takeWake() { send(Mail(.logged), to: .logger) }
         turn.commit()
         flush()
