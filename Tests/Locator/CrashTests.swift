@@ -47,6 +47,28 @@ import Testing
         #expect(writes > 15)
     }
 
+    /// Design §5.3: what has ended the locator twice is answered without being looked at.
+    @Test func quarantinedRegisterIsRefused() throws {
+        let fixture = try Fixture()
+        var service = fixture.start()
+        let mails = [
+            fixture.request("bob", ["Contact: <sip:bob@1>"]),
+            fixture.request("amy", ["Contact: <sip:amy@1>"]),
+        ]
+        fixture.deliver(mails, to: service.turn)
+        service.begin(now: fixture.now)
+        var isFirst = true
+        while let mail = service.turn.next() {
+            let isNew = service.handle(mail, isRefused: isFirst)
+            #expect(isNew)
+            isFirst = false
+        }
+        service.settle()
+        fixture.finish(&service)
+        #expect(fixture.answers() == ["0 1 500 12", "0 2 200 0"])
+        #expect(fixture.contacts("bob") == [] && fixture.contacts("amy") == ["sip:amy@1 4600"])
+    }
+
     private func rewind(_ fixture: Fixture, to count: Int) {
         let memory = fixture.arena.memory
         let log = fixture.state.locatorTurn + Turn.bytes - UndoLog.bytes(capacity: Turn.undoCapacity)

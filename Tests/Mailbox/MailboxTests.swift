@@ -221,6 +221,45 @@ struct MailboxTests {
     }
 }
 
+/// What a loop does with a mailbox that is full.
+struct PeerMailboxesTests {
+    @Test func whatDoesNotFitWaitsUntilTheMailboxIsWritable() throws {
+        var post = try Post()
+        var poller = try Poller()
+        var mailboxes = PeerMailboxes(state: post.state, process: .master, firstToken: 0x200)
+        try mailboxes.add(.worker(0), post.mailbox.writing.number, poller)
+        var inbox = PlainReceiver(mailbox: post.mailbox.reading.number)
+        // Nobody reads, and what is free again in the ring is filled anew.
+        var rounds = 0
+        while post.ring.sent == post.ring.tail && rounds < 100 {
+            post.append(1000)
+            mailboxes.flush(post.ring, to: .worker(0), poller)
+            rounds += 1
+        }
+        let sent = post.ring.sent
+        #expect(sent < post.ring.tail && post.ring.handed == post.ring.tail)
+        let early = poller.wait(milliseconds: 0)
+        #expect(early == 0, "a full mailbox wakes nobody")
+        // One datagram is read: a blocked mailbox is not tried again before it is said to be writable.
+        let first = inbox.next()
+        #expect(first?.third == 0)
+        mailboxes.flush(post.ring, to: .worker(0), poller)
+        #expect(post.ring.sent == sent)
+        var expected: UInt64 = 1
+        while expected < UInt64(post.appended), let mail = inbox.next() {
+            #expect(mail.third == expected)
+            expected += 1
+            let events = poller.wait(milliseconds: 0)
+            if events == 0 { continue }
+            #expect(poller.event(0).token == 0x204 && poller.event(0).writable)
+            mailboxes.resume(post.ring, to: .worker(0), poller)
+        }
+        #expect(expected == UInt64(post.appended), "all of it arrives, in order")
+        let late = poller.wait(milliseconds: 0)
+        #expect(post.ring.sent == post.ring.tail && late == 0)
+    }
+}
+
 /// The master's inbox: no turn, no successor.
 struct PlainReceiverTests {
     @Test func receivesEachMessageOnce() throws {

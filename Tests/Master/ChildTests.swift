@@ -1,3 +1,4 @@
+import Glibc
 import Platform
 import SharedMemory
 import SharedState
@@ -41,6 +42,24 @@ import Testing
                 now: look.now, heartbeat: look.heartbeat, handled: look.handled, sent: look.sent)
             #expect(silence == look.silence, "look \(number)")
         }
+    }
+}
+
+@Suite struct MissedBeatsTests {
+    @Test func looksAreCountedNotTime() {
+        var child = Child(.resolver)
+        #expect(child.missedBeats(100) == 0)
+        #expect(child.missedBeats(100) == 1)
+        #expect(child.missedBeats(100) == 2)
+        #expect(child.missedBeats(2000) == 0, "it lives")
+        #expect(child.missedBeats(2000) == 1)
+    }
+
+    @Test func onlySignalsOfItsOwnBlame() {
+        for signal in [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE] {
+            #expect(ChildEnding.isTrap(signal))
+        }
+        for signal in [0, SIGKILL, SIGTERM, SIGHUP, SIGSYS] { #expect(!ChildEnding.isTrap(signal)) }
     }
 }
 

@@ -21,6 +21,31 @@ struct ServiceTests {
         try Dnsmasq(address, port: 15_353, lines)
     }
 
+    @Test("a question that has ended the resolver twice is refused, others are not")
+    func quarantined() throws {
+        let dnsmasq = try server()
+        let fixture = try Fixture([dnsmasq])
+        let text = [DNSQuestion.Kind.naptr.rawValue] + Array("example.test".utf8)
+        let event = fixture.state.quarantine.hash(ofQuestion: text.span)
+        for strike in 1...2 {
+            fixture.ask(.naptr, "example.test")
+            #expect(fixture.service.underWay == 1, "after \(strike - 1) strikes")
+            #expect(fixture.state.processes.event(.resolver) == 0)
+            let isDone = fixture.finish()
+            #expect(isDone && fixture.answers().count == 1)
+            fixture.state.quarantine.blame(event, .event, now: 1)
+            try fixture.state.dns.initialize()
+        }
+        fixture.ask(.naptr, "example.test")
+        #expect(fixture.service.underWay == 0 && fixture.answers().count == 1)
+        #expect(fixture.cached(.naptr, "example.test") == ["failed"])
+        #expect(fixture.state.counters.total(.quarantined) == 1)
+        fixture.ask(.naptr, "plain.test")
+        #expect(fixture.service.underWay == 1)
+        let isDone = fixture.finish()
+        #expect(isDone)
+    }
+
     @Test("NAPTR, SRV and addresses; all who asked are told, and the answer is in the cache")
     func whole() throws {
         let dnsmasq = try server()

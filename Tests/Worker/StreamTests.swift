@@ -1,4 +1,5 @@
 import Glibc
+import Mailbox
 import Platform
 import Proxy
 import SharedState
@@ -29,6 +30,22 @@ import Testing
     static func branch(_ text: String) -> Branch? {
         guard let start = text.firstRange(of: ";branch=")?.upperBound else { return nil }
         return Branch(Array(text[start...].prefix { $0 != ";" && $0 != "\r\n" }.utf8).span)
+    }
+
+    /// Its mailbox has a token of its own in the worker's poller: process number 0 is the master's.
+    @Test func mailToTheMasterGoesOnOnceItReadsAgain() throws {
+        let world = try StreamTests.world()
+        var worker = try world.worker(0)
+        world.fill(.master, by: &worker)
+        let ring = world.state.shard(0).ring(to: .master)
+        var inbox = PlainReceiver(mailbox: world.mailbox(of: .master))
+        var received: UInt64 = 0
+        for _ in 0..<1000 where ring.sent < ring.tail {
+            while inbox.next() != nil { received += 1 }
+            worker.run(turns: 1)
+        }
+        while inbox.next() != nil { received += 1 }
+        #expect(ring.sent == ring.tail && received == ring.tail)
     }
 
     @Test func aRequestByTCPGoesToTheMaster() throws {

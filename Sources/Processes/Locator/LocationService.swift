@@ -102,9 +102,15 @@ import Syntax
     var isFilling: Bool { turn.isFilling }
 
     /// Handles one piece of mail, counted as consumed. False where it was handled before.
-    mutating func handle(_ mail: Mail) -> Bool {
+    ///
+    /// - Parameter isRefused: answers 500, whatever it asks.
+    mutating func handle(_ mail: Mail, isRefused: Bool = false) -> Bool {
         turn.consume()
         guard seen.isNew(mail) else { return false }
+        if isRefused {
+            answer(mail, .requestGone)
+            return true
+        }
         precondition(
             MailGraph.allows(mail.kind, from: mail.sender, to: .locator), "mail from the wrong process")
         register(mail)
@@ -180,10 +186,21 @@ import Syntax
         return count
     }
 
+    /// Adds the request that mail speaks of to a log entry, where it is still there.
+    func describe(_ mail: Mail, in entry: inout LogEntry) {
+        guard let count = copyRequest(mail) else { return }
+        let bytes = unsafe Span<UInt8>(
+            _unsafeStart: requestBuffer.assumingMemoryBound(to: UInt8.self), count: count)
+        entry.add(.rawMessage) { MaskedMessage.write(bytes, to: &$0) }
+    }
+
     private mutating func register(_ mail: Mail) {
         guard let count = copyRequest(mail) else { return answer(mail, .requestGone) }
         let bytes = unsafe Span<UInt8>(
             _unsafeStart: requestBuffer.assumingMemoryBound(to: UInt8.self), count: count)
+        #if DEBUG
+            FaultTrigger.locator.meet(bytes, state.memory)
+        #endif
         var index = MessageIndex()
         guard Scanner.scan(bytes, into: &index) == .complete, index.method == .register else {
             return answer(mail, .requestGone)

@@ -9,14 +9,14 @@ struct LocatorProcess: ~Copyable {
     private let state: SharedState
     private var service: LocationService
     private let recovery: Turn.Recovery
-    private let sender: MailSender
+    private var mailboxes: PeerMailboxes
     /// Whom we send mail: their mailboxes are watched by process number, as our own is.
     private let receivers: [ProcessID]
     private var log: LogWriter
     private var poller: Poller
-    private var isBlocked = InlineArray<68, Bool>(repeating: false)
     private var nextSweep: UInt64 = 0
     private var storageRemarks = StorageRemarks()
+    private var quarantineLimit = RateLimit(perSecond: 1)
 
     private static let me = ProcessID.locator
     /// Milliseconds between sweeps for expired bindings, and attempts to open the store.
@@ -30,8 +30,9 @@ struct LocatorProcess: ~Copyable {
         receivers = [.master, .logger] + (0..<workers).map { ProcessID.worker($0) }
         let poller = try Poller()
         try poller.add(ChildDescriptors.mailbox, token: UInt64(LocatorProcess.me.index))
+        var mailboxes = PeerMailboxes(state: state, process: LocatorProcess.me)
         for process in receivers {
-            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
+            try mailboxes.add(process, ChildDescriptors.mailbox(of: process), poller)
         }
         let snapshot = state.configuration.snapshot
         let store =
@@ -42,7 +43,7 @@ struct LocatorProcess: ~Copyable {
         var found = Turn.Recovery.clean
         service = LocationService(state: state, store: store, recovery: &found)
         recovery = found
-        sender = MailSender(state: state, process: LocatorProcess.me)
+        self.mailboxes = mailboxes
         log = LogWriter(state: state, process: LocatorProcess.me, level: snapshot.logLevel)
         self.state = state
         self.poller = poller
@@ -55,6 +56,7 @@ struct LocatorProcess: ~Copyable {
         FaultPoint.locatorReady.pass(state.memory)
         while true {
             let now = Clock.milliseconds()
+            state.processes.beat(now, LocatorProcess.me)
             let wait = nextSweep > now ? Int32(min(nextSweep - now, LocatorProcess.sweepInterval)) : 0
             let events = poller.wait(milliseconds: wait)
             for event in 0..<events {
@@ -94,7 +96,12 @@ struct LocatorProcess: ~Copyable {
                 commit()
                 begin()
             }
-            if !service.handle(mail) { state.counters.add(.mailRepeated, LocatorProcess.me) }
+            let place = service.turn.consumedCount
+            state.processes.setEvent(CurrentEvent.mail(place: place).rawValue, LocatorProcess.me)
+            let isRefused = state.quarantine.isActive && isQuarantined(mail)
+            if !service.handle(mail, isRefused: isRefused) {
+                state.counters.add(.mailRepeated, LocatorProcess.me)
+            }
             FaultPoint.locatorHandled.pass(state.memory)
         }
         commit()
@@ -119,6 +126,8 @@ struct LocatorProcess: ~Copyable {
     }
 
     private mutating func commit() {
+        // What follows is of no single event.
+        state.processes.setEvent(0, LocatorProcess.me)
         service.settle()
         if let failure = service.lastFailure {
             complain(failure)
@@ -136,6 +145,20 @@ struct LocatorProcess: ~Copyable {
         flush()
         state.processes.endTurn(LocatorProcess.me)
         FaultPoint.locatorEnded.pass(state.memory)
+    }
+
+    /// Design §5.3: a REGISTER that has ended the locator twice is not handled again. Whoever sent it gets 500.
+    private mutating func isQuarantined(_ mail: Mail) -> Bool {
+        let strikes = state.quarantine.strikes(state.quarantine.hash(ofFields: mail))
+        if strikes < Quarantine.limit { return false }
+        state.counters.add(.quarantined, LocatorProcess.me)
+        guard quarantineLimit.allows(now: Clock.milliseconds()) else { return true }
+        var entry = log.begin(.quarantined, .error)
+        entry.add(.message, "a registration has ended the locator twice, and is refused")
+        // More often: perhaps because the message was to be shown here.
+        if strikes == Quarantine.limit { service.describe(mail, in: &entry) }
+        log.commit(entry)
+        return true
     }
 
     // MARK: store
@@ -172,26 +195,10 @@ struct LocatorProcess: ~Copyable {
     }
 
     private mutating func flush(to receiver: ProcessID) {
-        if isBlocked[receiver.index] { return }
-        let ring = state.locatorRing(to: receiver)
-        if ring.sent == ring.tail { return }
-        let number = ChildDescriptors.mailbox(of: receiver)
-        if !sender.flush(ring, to: receiver, descriptor: number) {
-            isBlocked[receiver.index] = true
-            watch(receiver, .writable)
-        }
+        mailboxes.flush(state.locatorRing(to: receiver), to: receiver, poller)
     }
 
     private mutating func resume(_ receiver: ProcessID) {
-        isBlocked[receiver.index] = false
-        watch(receiver, [])
-        flush(to: receiver)
-    }
-
-    private func watch(_ receiver: ProcessID, _ interest: Poller.Interest) {
-        let number = ChildDescriptors.mailbox(of: receiver)
-        do { try poller.change(number, token: UInt64(receiver.index), interest) } catch {
-            preconditionFailure("a mailbox cannot be watched")
-        }
+        mailboxes.resume(state.locatorRing(to: receiver), to: receiver, poller)
     }
 }

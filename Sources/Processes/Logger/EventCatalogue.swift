@@ -31,6 +31,7 @@ extension LogEvent {
         case .tookOver: MessageID.tookOver
         case .memoryDiscarded: MessageID.memoryDiscarded
         case .overloaded: MessageID.overloaded
+        case .quarantined: MessageID.quarantined
         }
     }
 }
@@ -65,6 +66,7 @@ extension LogEvent {
         case .tookOver: "took-over"
         case .memoryDiscarded: "memory-discarded"
         case .overloaded: "overloaded"
+        case .quarantined: "quarantined"
         }
     }
 }

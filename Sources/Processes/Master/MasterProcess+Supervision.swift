@@ -16,6 +16,7 @@ extension MasterProcess {
         children[index].isReplaced = false
         state.processes.setReady(false, process)
         state.processes.beat(now, process)
+        state.processes.setEvent(0, process)
         do {
             let pid = try starter.start(
                 process, reading: estate.reading[process.index], writing: estate.writing,
@@ -55,6 +56,7 @@ extension MasterProcess {
             FaultPoint.childReaped.pass(state.memory)
             state.processes.setPid(0, process)
             if isStopping { continue }
+            if ChildEnding.isTrap(signal) { blame(process, now) }
             // Its turn, if it was in one, holds nothing any more.
             state.processes.endTurn(process)
             if isReplaced {
@@ -71,17 +73,19 @@ extension MasterProcess {
         }
     }
 
-    /// Design §5.3: a worker with mail waiting that has not begun a turn for five seconds hangs. SIGABRT
-    /// first, which leaves a core; SIGKILL a second later, for one that cannot take signals.
+    /// Counts what a child was handling that has trapped, or was ended because it hung (design §5.3).
+    private func blame(_ process: ProcessID, _ now: UInt64) {
+        guard let event = state.blamedEvent(of: process) else { return }
+        state.quarantine.blame(event, .event, now: now)
+    }
+
+    /// Design §5.3: SIGABRT for a child that hangs, which leaves a core; SIGKILL a second later, for one that
+    /// cannot take signals. Once a second.
     mutating func killHanging(_ now: UInt64) {
         for index in children.indices where children[index].isRunning {
-            guard let worker = children[index].process.workerIndex else { continue }
             let process = children[index].process
-            let silence = children[index].silence(
-                now: now, heartbeat: state.processes.heartbeat(process),
-                handled: state.shard(worker).seen.last(from: .master),
-                sent: state.masterRing(to: process).tail)
-            if silence < 5000 { continue }
+            let silence = silence(of: index, now)
+            if silence < Child.longestSilence(process) { continue }
             if !children[index].isAborted {
                 children[index].isAborted = true
                 log.note(
@@ -93,6 +97,16 @@ extension MasterProcess {
                 kill(children[index].pid, SIGKILL)
             }
         }
+    }
+
+    /// Milliseconds for which a child has done nothing, though there was something to do.
+    private mutating func silence(of index: Int, _ now: UInt64) -> UInt64 {
+        let process = children[index].process
+        let heartbeat = state.processes.heartbeat(process)
+        guard let worker = process.workerIndex else { return children[index].missedBeats(heartbeat) * 1000 }
+        return children[index].silence(
+            now: now, heartbeat: heartbeat, handled: state.shard(worker).seen.last(from: .master),
+            sent: state.masterRing(to: process).tail)
     }
 
     /// The end, told by SIGTERM or SIGINT: children first, the logger last, so that it writes what the others

@@ -37,11 +37,10 @@ struct MasterProcess: ~Copyable {
     private let control: ControlSocket
     var controlPeers = ControlPeers()
     var commands = WaitingCommands()
-    private let mail: MailSender
+    private var mailboxes: PeerMailboxes
     var inbox: PlainReceiver
     var poller: Poller
     private let signals: Descriptor
-    private var blocked = InlineArray<68, Bool>(repeating: false)
     private var nextStatus: UInt64 = 0
     private var toldStatus = ""
     private var loadSampler = LoadSampler()
@@ -64,6 +63,7 @@ struct MasterProcess: ~Copyable {
     init(_ options: MasterOptions) throws(SystemError) {
         let beginning = try Beginning(options)
         let state = beginning.state
+        try check("sigaction") { unsafe cp_mark_traps(state.processes.trapMark(.master)) }
         let estate = beginning.estate
         let listeners = beginning.listeners
         let workers = Int(state.sizes.workers)
@@ -81,10 +81,8 @@ struct MasterProcess: ~Copyable {
         try poller.add(beginning.control.descriptor.number, token: Token.control)
         let mailbox = estate.reading[ProcessID.master.index]
         try poller.add(mailbox, token: Token.inbox)
-        for process in processes {
-            let writing = estate.writing[process.index]
-            try poller.add(writing, token: Token.mailbox + UInt64(process.rawValue), [])
-        }
+        var mailboxes = PeerMailboxes(state: state, process: .master, firstToken: Token.mailbox)
+        for process in processes { try mailboxes.add(process, estate.writing[process.index], poller) }
 
         let level = beginning.snapshot.logLevel
         var log = LogWriter(state: state, process: .master, level: level)
@@ -96,7 +94,7 @@ struct MasterProcess: ~Copyable {
         reception = Reception(state: state, keys: keys, sockets: datagramSockets)
         self.connections = connections
         datagramErrors = DatagramErrors()
-        mail = MailSender(state: state, process: .master)
+        self.mailboxes = mailboxes
         inbox = PlainReceiver(mailbox: mailbox)
         self.log = log
         notifier = Notifier()
@@ -212,28 +210,11 @@ struct MasterProcess: ~Copyable {
     }
 
     private mutating func flushRing(_ process: ProcessID) {
-        let ring = state.masterRing(to: process)
-        if ring.sent == ring.tail && ring.handed == ring.tail { return }
-        // The slots change hands in any case: those of a process that stands still count to its quota.
-        mail.handOver(ring, to: process)
-        if blocked[process.index] { return }
-        if !mail.flush(ring, to: process, descriptor: estate.writing[process.index]) {
-            blocked[process.index] = true
-            watch(process, .writable)
-        }
+        mailboxes.flush(state.masterRing(to: process), to: process, poller)
     }
 
     private mutating func resume(_ process: ProcessID) {
-        blocked[process.index] = false
-        watch(process, [])
-        flushRing(process)
-    }
-
-    private func watch(_ process: ProcessID, _ interest: Poller.Interest) {
-        let token = Token.mailbox + UInt64(process.rawValue)
-        do { try poller.change(estate.writing[process.index], token: token, interest) } catch {
-            preconditionFailure()
-        }
+        mailboxes.resume(state.masterRing(to: process), to: process, poller)
     }
 
     // MARK: signals
@@ -276,6 +257,7 @@ struct MasterProcess: ~Copyable {
         if now >= nextStatus && isReady {
             nextStatus = now + 1000
             killHanging(now)
+            state.quarantine.forget(now: now)
             tellStatus()
             loadSampler.sample(state, now)
         }

@@ -27,6 +27,8 @@ struct NameServers {
     private struct Lookup {
         let type: DNSType
         let name: String
+        /// What it is known by where a reply to it traps.
+        let mark: UInt64
         /// How often each server was asked.
         var tries = InlineArray<8, UInt8>(repeating: 0)
         var server = 0
@@ -53,6 +55,8 @@ struct NameServers {
     private let systemFile: String
     private var stamp = FileStamp()
     private let timeout: Int32
+    /// Is told of the lookup whose reply is read; 0: of none.
+    var note: (UInt64) -> Void = { _ in }
 
     /// - Parameters: addresses: empty for the system's; timeout: milliseconds of one question to one server.
     init(_ addresses: [SocketAddress], timeout: Int32, systemFile: String = NameServers.systemFile) {
@@ -94,15 +98,15 @@ struct NameServers {
     private mutating func moveOn(_ number: UInt64) {
         underWay -= 1
         guard let lookup = lookups[number] else { return }
-        lookups[number] = Lookup(type: lookup.type, name: lookup.name)
+        lookups[number] = Lookup(type: lookup.type, name: lookup.name, mark: lookup.mark)
         waiting.append(number)
     }
 
     // MARK: lookups
 
     /// Asks; the reply comes with `number`, in a later `takeReplies`.
-    mutating func ask(_ type: DNSType, _ name: String, number: UInt64) {
-        lookups[number] = Lookup(type: type, name: name)
+    mutating func ask(_ type: DNSType, _ name: String, number: UInt64, mark: UInt64 = 0) {
+        lookups[number] = Lookup(type: type, name: name, mark: mark)
         waiting.append(number)
     }
 
@@ -188,7 +192,9 @@ struct NameServers {
             if ending.message.isEmpty {
                 return end(ending.number, .none(ttl: DNSReply.defaultNegativeTTL))
             }
+            note(lookup.mark)
             let reply = DNSReply(message: ending.message.span, type: lookup.type, name: lookup.name)
+            note(0)
             if reply == .failed { return retry(ending.number, heard: index) }
             end(ending.number, reply)
         case ARES_EBADNAME, ARES_EBADQUERY:

@@ -12,12 +12,11 @@ struct ResolverProcess: ~Copyable {
     private let state: SharedState
     private var service: ResolverService
     private var inbox: PlainReceiver
-    private let sender: MailSender
+    private var mailboxes: PeerMailboxes
     /// Whom we send mail: their mailboxes are watched by process number, as our own is.
     private let receivers: [ProcessID]
     private var poller: Poller
     private var isMailLeft = false
-    private var isBlocked = InlineArray<68, Bool>(repeating: false)
     /// Sockets to name servers, by number.
     private var watched: Set<Int32> = []
 
@@ -34,15 +33,16 @@ struct ResolverProcess: ~Copyable {
         receivers = [.master, .logger] + (0..<workers).map { ProcessID.worker($0) }
         let poller = try Poller()
         try poller.add(ChildDescriptors.mailbox, token: UInt64(ResolverProcess.me.index))
+        var mailboxes = PeerMailboxes(state: state, process: ResolverProcess.me)
         for process in receivers {
-            try poller.add(ChildDescriptors.mailbox(of: process), token: UInt64(process.index), [])
+            try mailboxes.add(process, ChildDescriptors.mailbox(of: process), poller)
         }
         let snapshot = state.configuration.snapshot
         let servers = (0..<Int(snapshot.nameServerCount)).map { snapshot.nameServers[$0] }
         let names = NameServers(servers, timeout: Int32(snapshot.resolverTimeout))
         service = ResolverService(state: state, names: names)
         inbox = PlainReceiver(mailbox: ChildDescriptors.mailbox)
-        sender = MailSender(state: state, process: ResolverProcess.me)
+        self.mailboxes = mailboxes
         self.state = state
         self.poller = poller
     }
@@ -131,25 +131,10 @@ struct ResolverProcess: ~Copyable {
     }
 
     private mutating func flush(to receiver: ProcessID) {
-        if isBlocked[receiver.index] { return }
-        let ring = state.resolverRing(to: receiver)
-        if ring.sent == ring.tail { return }
-        if !sender.flush(ring, to: receiver, descriptor: ChildDescriptors.mailbox(of: receiver)) {
-            isBlocked[receiver.index] = true
-            watch(receiver, .writable)
-        }
+        mailboxes.flush(state.resolverRing(to: receiver), to: receiver, poller)
     }
 
     private mutating func resume(_ receiver: ProcessID) {
-        isBlocked[receiver.index] = false
-        watch(receiver, [])
-        flush(to: receiver)
-    }
-
-    private func watch(_ receiver: ProcessID, _ interest: Poller.Interest) {
-        let number = ChildDescriptors.mailbox(of: receiver)
-        do { try poller.change(number, token: UInt64(receiver.index), interest) } catch {
-            preconditionFailure("a mailbox cannot be watched")
-        }
+        mailboxes.resume(state.resolverRing(to: receiver), to: receiver, poller)
     }
 }

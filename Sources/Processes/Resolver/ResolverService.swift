@@ -82,11 +82,13 @@ struct ResolverService {
     private var nextLook: UInt64 = 0
     private var nextFailureEntry: UInt64 = 0
     private var nextLimitEntry: UInt64 = 0
+    private var quarantineLimit = RateLimit(perSecond: 1)
 
     init(state: SharedState, names: NameServers, hosts: LocalHosts = LocalHosts()) {
         let snapshot = state.configuration.snapshot
         self.state = state
         self.names = names
+        self.names.note = { state.processes.setEvent($0, .resolver) }
         self.hosts = hosts
         reach = Resolution.Reach(snapshot)
         patience = snapshot.questionTime
@@ -106,9 +108,18 @@ struct ResolverService {
             MailGraph.allows(mail.kind, from: mail.sender, to: .resolver), "mail from the wrong process")
         // Gone: whoever asked has ended.
         guard let text = copyQuestion(mail) else { return }
+        let mark = state.quarantine.hash(ofQuestion: text.span)
+        state.processes.setEvent(mark, .resolver)
+        defer { state.processes.setEvent(0, .resolver) }
         let waiter = Waiter(mail)
         guard let kind = DNSQuestion.Kind(rawValue: text[0]), text.count > 1 else { return tell(waiter) }
         let host = Array(text.dropFirst())
+        if state.quarantine.isActive && state.quarantine.strikes(mark) >= Quarantine.limit {
+            return drop(waiter, kind, host, now)
+        }
+        #if DEBUG
+            FaultTrigger.resolver.meet(text.span, state.memory)
+        #endif
         if state.dns.find(kind, host: host.span, now: now) != nil { return tell(waiter) }
         if let number = numbers[text] {
             if questions[number]!.isAwaited(by: waiter) { return }
@@ -171,12 +182,20 @@ struct ResolverService {
         if asked.isEmpty { finish(number, now) }
     }
 
+    /// What a question is known by that is under way.
+    private func mark(_ question: UInt64) -> UInt64 {
+        let text = questions[question]!.text
+        return state.quarantine.hash(ofQuestion: text.span)
+    }
+
     private mutating func ask(_ asked: [Resolution.Lookup], _ question: UInt64) {
         for lookup in asked {
             lastNumber += 1
             lookups[lastNumber] = (question, lookup.number)
             questions[question]!.lookups.insert(lastNumber)
-            names.ask(lookup.type, lookup.name, number: lastNumber)
+            names.ask(
+                lookup.type, lookup.name, number: lastNumber,
+                mark: mark(question))
         }
     }
 
@@ -200,6 +219,8 @@ struct ResolverService {
     private mutating func take(_ reply: DNSReply, of number: UInt64, _ now: UInt64) {
         guard let lookup = lookups.removeValue(forKey: number) else { return }
         questions[lookup.question]!.lookups.remove(number)
+        state.processes.setEvent(mark(lookup.question), .resolver)
+        defer { state.processes.setEvent(0, .resolver) }
         let asked = questions[lookup.question]!.resolution.take(reply, of: lookup.number)
         ask(asked, lookup.question)
         if questions[lookup.question]!.resolution.isDone { finish(lookup.question, now) }
@@ -257,6 +278,19 @@ struct ResolverService {
         _ waiter: Waiter, _ kind: DNSQuestion.Kind, _ host: [UInt8], _ now: UInt64
     ) {
         complainOfLimit(now)
+        if keepRefused(DNSAnswer(.failed), kind, host, now) { tell(waiter) }
+    }
+
+    /// Design §5.3: a question that has ended the resolver twice is answered without being asked.
+    private mutating func drop(
+        _ waiter: Waiter, _ kind: DNSQuestion.Kind, _ host: [UInt8], _ now: UInt64
+    ) {
+        state.counters.add(.quarantined, .resolver)
+        if quarantineLimit.allows(now: now) {
+            let name = String(decoding: host, as: UTF8.self)
+            log.note(
+                .quarantined, .error, "a question has ended the resolver twice, and is not asked: \(name)")
+        }
         if keepRefused(DNSAnswer(.failed), kind, host, now) { tell(waiter) }
     }
 

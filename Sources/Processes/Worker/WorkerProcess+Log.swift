@@ -115,7 +115,7 @@ extension WorkerProcess {
         log.commit(entry)
     }
 
-    private func describe(_ entry: inout LogEntry, _ message: Message, _ endpoint: Endpoint) {
+    func describe(_ entry: inout LogEntry, _ message: Message, _ endpoint: Endpoint) {
         entry.add(.callID, message.callID)
         entry.add(.method, message.methodToken)
         entry.add(.from, message.value(.from))

@@ -10,6 +10,9 @@ extension WorkerProcess {
         guard state.slots.isHeld(mail.slot, by: me) else { return }
         let header = state.slots.header(mail.slot.index)
         let message = message(in: mail.slot)
+        #if DEBUG
+            FaultTrigger.worker.meet(message.requestURI, memory)
+        #endif
         let source = RequestSource(message, header.endpoint)
         if header.fault != 0 {
             refuseFaulty(message, source, fault: header.fault)

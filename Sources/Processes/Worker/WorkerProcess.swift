@@ -34,6 +34,7 @@ struct WorkerProcess: ~Copyable {
     var malformedLimit = RateLimit(perSecond: 5)
     var fullLimit = RateLimit(perSecond: 1)
     var unreachableLimit = RateLimit(perSecond: 5)
+    var quarantineLimit = RateLimit(perSecond: 1)
     /// Messages without a transaction that wait for the resolver.
     var parked = 0
     private var nextOwnMail = 0
@@ -46,9 +47,8 @@ struct WorkerProcess: ~Copyable {
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
     private let trace: SentTrace
-    private let mail: MailSender
+    private var mailboxes: PeerMailboxes
     private var poller: Poller
-    private var isBlocked = InlineArray<68, Bool>(repeating: false)
     /// Places of the in-flight array that the last receive may have filled.
     private(set) var received = 0
 
@@ -68,15 +68,16 @@ struct WorkerProcess: ~Copyable {
         log = LogWriter(state: state, process: .worker(index), level: snapshot.logLevel)
         ownMail.reserveCapacity(4096)
         let poller = try Poller()
-        try poller.add(descriptors.mailbox, token: 0)
+        try poller.add(descriptors.mailbox, token: UInt64(index + 4))
+        var mailboxes = PeerMailboxes(state: state, process: .worker(index))
         for peer in [.master, .locator, .resolver, .logger] + (0..<workers).map({ ProcessID.worker($0) })
         where peer.index != index + 4 && descriptors.peers[peer.index] >= 0 {
-            try poller.add(descriptors.peers[peer.index], token: UInt64(peer.rawValue), [])
+            try mailboxes.add(peer, descriptors.peers[peer.index], poller)
         }
         self.descriptors = descriptors
         sender = DatagramSender(memory: state.memory, sockets: descriptors.sockets)
         trace = SentTrace(state, .worker(index))
-        mail = MailSender(state: state, process: .worker(index))
+        self.mailboxes = mailboxes
         self.poller = poller
     }
 
@@ -91,7 +92,8 @@ struct WorkerProcess: ~Copyable {
             FaultPoint.workerWoken.pass(memory)
             for event in 0..<events {
                 let ready = poller.event(event)
-                if ready.token != 0 && ready.writable { resume(ProcessID(rawValue: UInt8(ready.token))) }
+                let process = ProcessID(rawValue: UInt8(ready.token))
+                if process != me && ready.writable { resume(process) }
             }
             if hasRoomToSend() {
                 receive()
@@ -149,10 +151,12 @@ struct WorkerProcess: ~Copyable {
                 commit()
                 begin()
             }
+            state.processes.setEvent(CurrentEvent.mail(place: turn.consumedCount).rawValue, me)
             turn.consume()
             if shard.seen.isNew(next) {
                 precondition(
                     MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
+                if state.quarantine.isActive && isQuarantined(next) { continue }
                 handle(next)
                 handleOwnMail()
                 FaultPoint.workerHandled.pass(memory)
@@ -170,6 +174,13 @@ struct WorkerProcess: ~Copyable {
                 begin()
                 continue
             }
+            let generation: UInt32 = memory.load(shard.table.offset(due))
+            state.processes.setEvent(CurrentEvent.timer(cell: due, generation: generation).rawValue, me)
+            // It is out of the wheel, and stays out.
+            if state.quarantine.isActive && isQuarantined(timerOf: due, generation) { continue }
+            #if DEBUG
+                meetTrigger(timerOf: due)
+            #endif
             expire(due)
             handleOwnMail()
             FaultPoint.workerExpired.pass(memory)
@@ -187,6 +198,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     mutating func commit() {
+        state.processes.setEvent(0, me)
         if log.takeWake() { send(Mail(.logged), to: .logger) }
         turn.commit()
         flush()
@@ -236,25 +248,11 @@ struct WorkerProcess: ~Copyable {
     }
 
     private mutating func flushRing(_ receiver: ProcessID) {
-        let ring = shard.ring(to: receiver)
-        if ring.sent == ring.tail { return }
-        // The slots change hands in any case: what is still ours after this is given back.
-        mail.handOver(ring, to: receiver)
-        if isBlocked[receiver.index] { return }
-        let number = descriptors.peers[receiver.index]
-        if !mail.flush(ring, to: receiver, descriptor: number) {
-            isBlocked[receiver.index] = true
-            do { try poller.change(number, token: UInt64(receiver.index), .writable) } catch {
-                preconditionFailure()
-            }
-        }
+        mailboxes.flush(shard.ring(to: receiver), to: receiver, poller)
     }
 
     private mutating func resume(_ receiver: ProcessID) {
-        let number = descriptors.peers[receiver.index]
-        isBlocked[receiver.index] = false
-        do { try poller.change(number, token: UInt64(receiver.index), []) } catch { preconditionFailure() }
-        flushRing(receiver)
+        mailboxes.resume(shard.ring(to: receiver), to: receiver, poller)
     }
 
     // MARK: mail

@@ -44,6 +44,8 @@ extension Counter {
         case .connectionsFailed:
             "TCP connections that could not be made or broke, that took too long for a message, or that carried"
                 + " no SIP"
+        case .quarantined:
+            "Messages and timers dropped because they had ended the process that handled them twice"
         }
     }
 }

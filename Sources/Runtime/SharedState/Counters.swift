@@ -27,6 +27,7 @@ package enum Counter: Int, CaseIterable {
     case connectionsAccepted, connectionsOpened
     case connectionsRefused
     case connectionsFailed
+    case quarantined
 
     /// "retransmissions_sent".
     package var name: String {

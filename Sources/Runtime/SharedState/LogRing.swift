@@ -6,7 +6,7 @@ package enum LogEvent: UInt8, CaseIterable {
     case none, started, stopped, childStarted, childDied, configurationRefused, configurationWarning
     case callFailed, callAnswered, callEnded, malformedMessage, limitReached, storageFailed, note
     case hopFailed, hopAnswers, resolverFailed, resolverAnswers, connectionFailed, configurationReloaded
-    case messageTraced, startFailed, storageAnswers, tookOver, memoryDiscarded, overloaded
+    case messageTraced, startFailed, storageAnswers, tookOver, memoryDiscarded, overloaded, quarantined
 
     package var name: String {
         "\(self)".reduce(into: "") { text, letter in

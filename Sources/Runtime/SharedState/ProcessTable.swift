@@ -1,7 +1,7 @@
 import SharedMemory
 
-/// One row per process. The master writes pid, restarts and delay; turn counter and heartbeat belong to the
-/// process.
+/// One row per process. The master writes pid, restarts and delay; turn counter, heartbeat, readiness and
+/// current event belong to the process.
 package struct ProcessTable: BitwiseCopyable {
     private static let rowBytes = 128
     package static var bytes: Int { ProcessID.limit * rowBytes }
@@ -58,4 +58,18 @@ package struct ProcessTable: BitwiseCopyable {
     package func setDelay(_ delay: UInt64, _ process: ProcessID) {
         memory.storeAtomic(delay, at: cell(process, 5))
     }
+
+    /// What the process is handling; see `CurrentEvent`.
+    package func event(_ process: ProcessID) -> UInt64 { memory.loadAtomic(cell(process, 8)) }
+    @inline(__always) package func setEvent(_ event: UInt64, _ process: ProcessID) {
+        memory.storeAtomic(event, at: cell(process, 8))
+    }
+
+    /// The word that is 1 once the process has trapped: for a signal handler, where nobody waits for the process.
+    @unsafe package func trapMark(_ process: ProcessID) -> UnsafeMutableRawPointer {
+        unsafe memory.address(cell(process, 9), count: 8)
+    }
+
+    /// True where it has trapped since the last time that this was asked.
+    package func takeTrapped(_ process: ProcessID) -> Bool { memory.exchange(0, at: cell(process, 9)) != 0 }
 }

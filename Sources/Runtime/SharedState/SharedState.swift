@@ -67,6 +67,7 @@ package struct SharedState: BitwiseCopyable {
     package let load: LoadSamples
     package let remarks: Remarks
     package let trace: TraceRegion
+    package let quarantine: Quarantine
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -108,6 +109,7 @@ package struct SharedState: BitwiseCopyable {
         load = LoadSamples(memory: memory, at: planner.placeRegion(LoadSamples.bytes))
         remarks = Remarks(memory: memory, at: planner.placeRegion(Remarks.bytes))
         trace = TraceRegion(memory: memory, at: planner.placeRegion(TraceRegion.bytes))
+        quarantine = Quarantine(memory: memory, at: planner.placeRegion(Quarantine.bytes))
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterScratch = planner.placeRegion(SharedState.masterScratchBytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
@@ -209,6 +211,7 @@ package struct SharedState: BitwiseCopyable {
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
             DeadPeers.bytes, RecentRequests.bytes, LoadSamples.bytes, Remarks.bytes, TraceRegion.bytes,
             MemoryLayout<ArenaHeader>.size, ConfigurationView.bytes,
+            Quarantine.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }

@@ -51,4 +51,6 @@ package enum MessageID {
     package static let memoryDiscarded: StaticString = "68e1047081b142728681b42ca6140423"
     /// New requests are refused, or no longer, because a process has too much to do.
     package static let overloaded: StaticString = "15e479fdaecd4a759256b608b195dd68"
+    /// A message, or a timer, is dropped because it has ended the process that handled it twice.
+    package static let quarantined: StaticString = "935ccccbe73c42d0b8da5db88f149951"
 }

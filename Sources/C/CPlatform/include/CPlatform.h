@@ -99,6 +99,9 @@ int cp_await_exit(int pid, int milliseconds);
 int cp_socket_kind(int fd, int *domain, int *type);
 int cp_die_with_parent(int parent);
 void cp_set_name(const char *name);
+// From now on a signal that says that the program itself is wrong (SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE)
+// first stores 1 at `mark`, then does what it did before. -1 where that cannot be.
+int cp_mark_traps(void *mark);
 // Leaves the mapping out of core dumps.
 int cp_no_dump(void *base, size_t length);
 // fork(2), which Swift hides; for tests.

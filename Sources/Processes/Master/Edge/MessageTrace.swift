@@ -14,6 +14,7 @@ struct MessageTrace {
     private var filter: TraceFilter?
     /// When what is sent next was about to leave; 0: when it is told of.
     private var stampedAt: UInt64 = 0
+    private var quarantineLimit = RateLimit(perSecond: 1)
 
     init(_ state: SharedState) {
         region = state.trace
@@ -66,6 +67,23 @@ struct MessageTrace {
         var reached = endpoint
         reached.peer = result.peer
         noteSent(bytes, reached, result.code == 0 ? .handled(process) : .notSent(process, result.code))
+    }
+
+    /// A message was dropped unread. What is shown of it may be what ended the last one who wrote it.
+    mutating func noteQuarantined(_ bytes: Span<UInt8>, _ endpoint: Endpoint, isShown: Bool) {
+        guard quarantineLimit.allows(now: Clock.milliseconds()) else { return }
+        var entry = log.begin(.quarantined, .error)
+        var text = line
+        text.append("a message from ")
+        endpoint.writePeer(to: &text)
+        text.append(" has ended the master twice, and is dropped from now on")
+        quarantineLimit.tellSuppressed(to: &text)
+        entry.add(.message, text.written)
+        text.reset()
+        endpoint.writePeer(to: &text)
+        entry.add(.peer, text.written)
+        if isShown { entry.add(.rawMessage) { MaskedMessage.write(bytes, to: &$0) } }
+        log.commit(entry)
     }
 
     /// Whatever `log.level` says: somebody has asked for it.

@@ -19,7 +19,13 @@ enum Dispatch: Equatable {
 extension Reception {
     /// Scans and mails one message. Its header says whether it is known to be faulty.
     mutating func dispatch(_ slot: SlotReference, _ header: SlotHeader) -> Dispatch {
+        state.processes.setEvent(slot.rawValue, .master)
+        defer { state.processes.setEvent(0, .master) }
+        if state.quarantine.hasMessages && isQuarantined(slot, header) { return .dropped }
         let bytes = state.slots.bytes(slot.index)
+        #if DEBUG
+            FaultTrigger.master.meet(bytes, state.memory)
+        #endif
         var index = MessageIndex()
         let result = Scanner.scan(bytes, into: &index)
         var mail = Mail(index.isRequest ? .request : .response)
@@ -118,6 +124,16 @@ extension Reception {
         noteReceived(message, header, .handled(receiver))
         if header.endpoint.isReliable { state.counters.add(counter, .master) }
         return .handed
+    }
+
+    /// Design §5.3: a message whose like has twice ended the master in here is not read again.
+    private mutating func isQuarantined(_ slot: SlotReference, _ header: SlotHeader) -> Bool {
+        let bytes = state.slots.bytes(slot.index)
+        let strikes = state.quarantine.strikes(state.quarantine.hash(ofMessage: bytes))
+        if strikes < Quarantine.limit { return false }
+        state.counters.add(.quarantined, .master)
+        trace.noteQuarantined(bytes, header.endpoint, isShown: strikes == Quarantine.limit)
+        return true
     }
 
     /// Tells of a message where its call is traced.

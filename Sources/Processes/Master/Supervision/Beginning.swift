@@ -180,8 +180,10 @@ struct Beginning: ~Copyable {
             try state.locations.initialize()
             try state.dns.initialize()
             try state.trace.initialize()
+            try state.quarantine.initialize()
             for worker in 0..<Int(state.sizes.workers) { state.shard(worker).initialize(now: now) }
         } else {
+            state.blameMaster(now: now)
             for process in ProcessID.all(workers: Int(state.sizes.workers)) {
                 state.processes.setPid(0, process)
                 state.processes.setReady(false, process)

@@ -32,6 +32,9 @@ struct Child {
     private var handledBefore: UInt64 = 0
     private var wasBehind = false
     private var unchangedSince: UInt64 = 0
+    /// Its heartbeat at the last look, and looks since that has changed.
+    private var beatBefore: UInt64 = 0
+    private var missed: UInt64 = 0
 
     init(_ process: ProcessID) { self.process = process }
 
@@ -46,6 +49,25 @@ struct Child {
         handledBefore = handled
         let latest = max(heartbeat, startedAt, unchangedSince)
         return now > latest ? now - latest : 0
+    }
+
+    /// Looks, this one included, at which the heartbeat was that of the one before. Of a process that beats at
+    /// least as often as it is looked at. They are counted, not timed: while the master stands still, so does
+    /// perhaps the machine.
+    mutating func missedBeats(_ heartbeat: UInt64) -> UInt64 {
+        missed = heartbeat == beatBefore ? missed + 1 : 0
+        beatBefore = heartbeat
+        return missed
+    }
+
+    /// Milliseconds of silence after which a process counts as hanging. The locator waits for a disk that may be
+    /// slow, and the logger for journald, however long that takes.
+    static func longestSilence(_ process: ProcessID) -> UInt64 {
+        switch process {
+        case .locator: 20_000
+        case .logger: .max
+        default: 5000
+        }
     }
 
     /// Notes a death; the next start is at once, or later for one that fails again and again: 50 ms doubled

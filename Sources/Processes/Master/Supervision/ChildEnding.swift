@@ -11,6 +11,15 @@ enum ChildEnding {
         return "killed by signal \(signal)\(name)"
     }
 
+    /// Signals of a process that was wrong by itself, or, SIGABRT, hung: what it was doing is to blame. One that is
+    /// killed from outside blames nothing.
+    static func isTrap(_ signal: Int32) -> Bool {
+        switch signal {
+        case SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE: true
+        default: false
+        }
+    }
+
     /// Of the signals that processes die of.
     private static func name(_ signal: Int32) -> String? {
         switch signal {

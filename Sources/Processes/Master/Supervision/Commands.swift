@@ -72,6 +72,11 @@ extension MasterProcess {
             case let text where text.hasPrefix("trace "):
                 controlPeers.forget(peer)
                 ControlSocket.answer(peer, trace(request))
+            #if DEBUG
+                case let text where text.hasPrefix("trigger "):
+                    controlPeers.forget(peer)
+                    ControlSocket.answer(peer, trigger(text))
+            #endif
             case let text:
                 if text.hasPrefix("view") { ControlSocket.sendView(peer, estate.arena) }
                 controlPeers.remove(peer)
