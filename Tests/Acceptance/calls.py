@@ -6,6 +6,8 @@ from testing import equal, test, true
 from ua import UA
 from waiting import eventually
 
+ALONE = True
+
 
 def arena(proxy):
     """The counts of the arena in use: what must be back where it began when all is over."""

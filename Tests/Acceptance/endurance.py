@@ -9,6 +9,8 @@ from storm import Storm, Trouble, killer
 from testing import equal, test, true
 from waiting import eventually
 
+ALONE = True
+
 CALLS = 200_000
 RATE = 2000  # calls per second, of all pairs of sipp
 PAIRS = 2

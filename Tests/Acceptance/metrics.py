@@ -8,6 +8,8 @@ from peers import establish, hang_up, one_callee, refuse
 from testing import contains, equal, test, true
 from waiting import eventually
 
+ALONE = True
+
 FAST = {"timers": FAST_TIMERS}
 
 # The ABNF of OpenMetrics 1.0, as far as it concerns counters, gauges and infos without timestamps and exemplars.

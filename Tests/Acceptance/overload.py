@@ -17,6 +17,8 @@ from throttle import Throttle
 from ua import UA
 from waiting import eventually
 
+ALONE = True
+
 ALONE = {"server": {"workers": 1}, "timers": {"t1": 2000}}  # nothing is lost, so nothing needs a retransmission
 
 

@@ -12,6 +12,8 @@ from supervisor import Supervised
 from testing import equal, test, true
 from waiting import eventually
 
+ALONE = True
+
 ENOUGH = 15  # deaths in 20 s, when the machine is busy
 
 

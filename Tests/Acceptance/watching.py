@@ -17,6 +17,8 @@ from peers import establish, hang_up, one_callee, refuse
 from testing import contains, equal, test, true
 from waiting import eventually
 
+ALONE = True
+
 FAST = {"timers": FAST_TIMERS}
 
 
