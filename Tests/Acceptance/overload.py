@@ -19,7 +19,7 @@ from waiting import eventually
 
 ALONE = True
 
-ALONE = {"server": {"workers": 1}, "timers": {"t1": 2000}}  # nothing is lost, so nothing needs a retransmission
+ONE_WORKER = {"server": {"workers": 1}, "timers": {"t1": 2000}}  # nothing is lost, so nothing needs a retransmission
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def counter(proxy, name):
 
 @test("a worker that stands still: what it has waits, new requests get 503, and then all goes on")
 def standing_still():
-    with Sipfork(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
+    with Sipfork(ONE_WORKER) as proxy, one_callee(proxy) as (alice, (bob,)):
         outgoing, _ = establish(alice, bob)
         with stopped(proxy.workers()[0]):
             first = alice.invite("bob")
@@ -90,7 +90,7 @@ def standing_still():
 
 @test("the journal is told when it begins and when it ends, and how many were refused")
 def told():
-    with Sipfork(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
+    with Sipfork(ONE_WORKER) as proxy, one_callee(proxy) as (alice, (bob,)):
         with stopped(proxy.workers()[0]):
             alice.invite("bob")
             is_behind(proxy)
@@ -106,7 +106,7 @@ def told():
 @test("over TCP a request is refused on its connection, which goes on")
 def over_tcp():
     listen = ["udp:{}1:5060", "tcp:{}1:5060"]
-    proxy = Sipfork(ALONE)
+    proxy = Sipfork(ONE_WORKER)
     proxy.merge({"server": {"listen": [each.format(proxy.prefix) for each in listen]}})
     with proxy, one_callee(proxy) as (alice, (bob,)), TCPUA("carol", proxy.prefix + "30", proxy.address) as carol:
         with stopped(proxy.workers()[0]):
@@ -140,7 +140,7 @@ def one_of_two():
 
 @test("while the locator stands still REGISTERs are refused, and calls go on")
 def locator():
-    with Sipfork(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
+    with Sipfork(ONE_WORKER) as proxy, one_callee(proxy) as (alice, (bob,)):
         with stopped(proxy.named("locator")):
             register = alice.request("REGISTER", f"sip:{alice.domain}", to=f"<{alice.aor}>")
             alice.send(register)
@@ -159,7 +159,7 @@ def locator():
 
 @test("server.max-delay takes another value by a reload")
 def reloaded():
-    with Sipfork(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
+    with Sipfork(ONE_WORKER) as proxy, one_callee(proxy) as (alice, (bob,)):
         proxy.reload(server={"max-delay": 20_000})
         with stopped(proxy.workers()[0]):
             first = alice.invite("bob")
@@ -173,7 +173,7 @@ def reloaded():
 
 @test("the next master knows what was accepted: it is not refused when it comes again")
 def next_master():
-    with Supervised(ALONE) as proxy, one_callee(proxy) as (alice, (bob,)):
+    with Supervised(ONE_WORKER) as proxy, one_callee(proxy) as (alice, (bob,)):
         first = alice.invite("bob")
         bob.answer(bob.expect("INVITE"), 180)
         alice.answer_of(first, 180)
