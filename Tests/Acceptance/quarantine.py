@@ -16,6 +16,7 @@ from ua import UA, Dialog
 from waiting import eventually
 
 BUILD = "debug"
+os.environ["SWIFT_BACKTRACE"] = "enable=no"  # it takes longer than a process that hangs is given
 
 FAST = {"timers": FAST_TIMERS}
 SLOW = {"timers": {"t1": 2000}}  # nothing is lost, so nothing needs a retransmission within the test

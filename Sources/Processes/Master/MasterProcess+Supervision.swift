@@ -56,7 +56,7 @@ extension MasterProcess {
             FaultPoint.childReaped.pass(state.memory)
             state.processes.setPid(0, process)
             if isStopping { continue }
-            if ChildEnding.isTrap(signal) { blame(process, now) }
+            if ChildEnding.isTrap(signal) || children[index].isAborted { blame(process, now) }
             // Its turn, if it was in one, holds nothing any more.
             state.processes.endTurn(process)
             if isReplaced {

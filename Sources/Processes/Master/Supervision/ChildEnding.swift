@@ -11,8 +11,8 @@ enum ChildEnding {
         return "killed by signal \(signal)\(name)"
     }
 
-    /// Signals of a process that was wrong by itself, or, SIGABRT, hung: what it was doing is to blame. One that is
-    /// killed from outside blames nothing.
+    /// Signals of a process that was wrong by itself: what it was doing is to blame. One that is killed from
+    /// outside blames nothing.
     static func isTrap(_ signal: Int32) -> Bool {
         switch signal {
         case SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE: true
