@@ -23,8 +23,6 @@ from testing import equal, test, true
 from ua import UA, Dialog
 from waiting import await_exit, eventually
 
-ALONE = True
-
 BUILD = "debug"
 
 # What a process passes. In a pair, the second point is one that the successor of who died at the first passes, and nobody
