@@ -139,7 +139,7 @@ def exposure(service):
     wanted = {
         "Type": "notify", "Restart": "always", "RestartUSec": "100ms", "StartLimitIntervalUSec": "0",
         "RestartPreventExitStatus": "78", "OOMPolicy": "continue", "WatchdogUSec": "20s", "KillMode": "mixed",
-        "FileDescriptorStoreMax": "64", "User": "sipfork", "StateDirectory": "sipfork", "RuntimeDirectory": "sipfork"}
+        "FileDescriptorStoreMax": "256", "User": "sipfork", "StateDirectory": "sipfork", "RuntimeDirectory": "sipfork"}
     equal(dict(zip(wanted, service.show(*wanted))), wanted, "properties of the unit")
     contains(service.show("ExecReload"), "/usr/bin/sipforkctl reload", "ExecReload")
 

@@ -119,9 +119,12 @@ def every_address(service):
             service.run("systemctl", "restart", UNIT)
             with service.phone("alice", "127.0.0.2") as alice, service.phone("carol", "127.0.0.4") as carol:
                 carol.register()
-                alice.invite("carol")
-                via = carol.expect("INVITE").values("Via")[0]
-                contains(via, "192.0.2.1:5060", "the proxy's Via")
+                invite = alice.invite("carol")
+                seen = carol.expect("INVITE")
+                contains(seen.values("Via")[0], "192.0.2.1:5060", "the proxy's Via")
+                # A restart would not end the call.
+                refuse(carol, seen, 486, "Busy Here")
+                alice.ack_failure(invite, alice.answer_of(invite, 486))
         finally:
             service.container.write(CONFIGURATION, good)
     service.run("systemctl", "restart", UNIT)

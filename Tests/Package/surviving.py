@@ -91,6 +91,7 @@ def upgrade(service):
     # Back, for what comes behind.
     survives(service, lambda: service.run("dpkg", "-i", "--force-downgrade", "/root/sipfork.deb", timeout=120))
     equal(installed_version(service), version, "the installed version")
+    service.run("rm", "/root/sipfork-next.deb")
 
 
 @step("systemctl stop and start: the store is empty then, and only the registrations are what they were")
