@@ -231,6 +231,29 @@ import Testing
         #expect(scene.bench.state.processes.delay(.locator) == 401)
     }
 
+    /// Who floods a connection fills the queue for nobody else: new work waits there with half of what has it refused.
+    @Test func newWorkOfAStreamWaitsThere() throws {
+        let bench = try EdgeBench(maxDelay: 200)
+        for _ in 0..<1000 {
+            for worker in 0..<2 { _ = bench.state.masterRing(to: .worker(worker)).append(Mail(.response)) }
+        }
+        bench.reception.overload.measure(bench.now)
+        let endpoint = Endpoint(.tcp, SocketAddress(ipv4: 0x7F00_0003, port: 40_000), listener: 1)
+        let receive = { (text: String) in
+            bench.reception.receive(Array(text.utf8).span, from: endpoint, fault: nil)
+        }
+        #expect(receive(request("INVITE", "new", via: "TCP")) == .noMail)
+        #expect(receive(request("BYE", "old", toTag: "x", via: "TCP")) == .handed)
+        #expect(bench.count(.refusedOverload) == 0)
+        for worker in 0..<2 {
+            var last = Mail(.response)
+            last.sequence = bench.state.masterRing(to: .worker(worker)).tail
+            _ = bench.state.shard(worker).seen.isNew(last)
+        }
+        bench.reception.overload.measure(bench.now + 10)
+        #expect(receive(request("INVITE", "new", via: "TCP")) == .handed)
+    }
+
     @Test func onAConnectionItIsAnsweredThere() throws {
         let bench = try EdgeBench(maxDelay: 400)
         for worker in 0..<2 { _ = bench.state.masterRing(to: .worker(worker)).append(Mail(.response)) }

@@ -9,6 +9,7 @@ import SharedState
 ///     will wait, as fast as w is                      > 100 ms    new requests for w are refused
 ///     has waited                                      > 400 ms    likewise: w is dead, or stands still
 ///     together with all others fills the slots        > 3/8       for those with more than the average likewise
+///     will wait, and has come by a stream             > 50 ms     it stays there until that is less
 ///
 /// A quarter, because each call brings six messages more, and a round trip through the proxy waits twice: while that
 /// is less than T1, nobody sends anything again, and all of a worker's time goes into calls that complete.
@@ -99,6 +100,12 @@ struct Overload {
         }
         // A REGISTER brings nothing after it.
         return isRegister && locatorDelay > mostDelay ? .locator : nil
+    }
+
+    /// True where new work that comes by a stream is to wait there, with half of what has it refused: one who floods a
+    /// connection fills the queue for nobody else.
+    @inline(__always) func holdsStreams(worker: Int) -> Bool {
+        workers[worker].expected(state.masterRing(to: .worker(worker)).tail) > mostDelay / 8
     }
 
     mutating func noteRefused(by process: ProcessID) {

@@ -102,6 +102,7 @@ extension Reception {
             if header.endpoint.isReliable { state.counters.add(counter, .master) }
             return .dropped
         }
+        if isNew && header.endpoint.isReliable && overload.holdsStreams(worker: worker) { return .noMail }
         let receiver = ProcessID.worker(worker)
         var failure: Dispatch?
         if !pool.mayHand(to: receiver) {
