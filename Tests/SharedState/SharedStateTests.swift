@@ -41,7 +41,7 @@ struct SharedStateTests {
         #expect(ArenaSizes(workers: 64, transactions: 16_777_216, bindings: 16_777_216).isPlausible)
         let changes: [(inout ArenaSizes) -> Void] = [
             { $0.workers = 0 }, { $0.workers = 65 }, { $0.records = .max }, { $0.bindings = .max },
-            { $0.smallSlots = 1 }, { $0.largeSlots = .max },
+            { $0.transactions = .max }, { $0.smallSlots = 1 }, { $0.largeSlots = .max },
         ]
         for change in changes {
             var sizes = ArenaSizes(workers: 2, transactions: 1000, bindings: 1000)

@@ -117,6 +117,8 @@ extension MasterProcess {
         abandonReload()
         stoppingSince = Clock.milliseconds()
         notifier.stopping()
+        // Nothing of the memory has kept it from serving.
+        estate.setFailedStarts(0)
         // What comes from now on waits in the sockets for the next master, if there is to be one.
         for number in listeners.numbers where listeners[number]!.listener.transport == .udp {
             poller.remove(listeners[number]!.socket)

@@ -1,3 +1,4 @@
+import Glibc
 import Proxy
 import SharedState
 
@@ -12,7 +13,8 @@ extension WorkerProcess {
         recoverTurn()
         handleTurn(expires: false)
         var taken = 0
-        while taken < WorkerProcess.mostReceived {
+        // With no room for what it brings, the loop goes on with it.
+        while taken < WorkerProcess.mostReceived && hasRoomToSend() {
             receive()
             if received == 0 { break }
             handleTurn(expires: false)
@@ -33,15 +35,22 @@ extension WorkerProcess {
             guard kind == RecordKind.fork || kind == RecordKind.cancel else { continue }
             let record = fork(cell)
             if !record.endpoint.isReliable || record.request.isNone || record.isResolving { continue }
-            // Those that find no room are ended by their timers.
-            if state.slots.freeOutgoing(index) == 0 { break }
             transmit(record)
-            if turn.isFilling {
+            if turn.isFilling || !hasRoomToSend() {
                 commit()
+                waitForRoom()
                 begin()
             }
         }
         shard.setMaster(state.header.masters)
         commit()
+    }
+
+    /// The master serves already, and takes what was posted; for two seconds at most.
+    private mutating func waitForRoom() {
+        for _ in 0..<10_000 {
+            if hasRoomToSend() { return }
+            usleep(200)
+        }
     }
 }

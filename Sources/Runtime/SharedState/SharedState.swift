@@ -27,6 +27,7 @@ package struct ArenaSizes: BitwiseCopyable, Equatable {
         let made = ArenaSizes(workers: 1, transactions: 1, bindings: 1)
         return 1...UInt32(ProcessID.maximumWorkers) ~= workers && smallSlots == made.smallSlots
             && largeSlots == made.largeSlots && records < 1 << 30 && bindings < 1 << 32
+            && transactions < 1 << 32
     }
 }
 

@@ -24,6 +24,8 @@ struct QueueDelay {
     private static let least: UInt64 = 20
     /// Milliseconds without progress that are a standstill: how fast a process is cannot be seen then.
     private static let standstill: UInt64 = 150
+    /// Milliseconds without a look, after which it is not known when a mark was reached.
+    private static let blink: UInt64 = 50
     /// Nanoseconds for a message, of a process that was never seen to be slower: more than it takes.
     private static let usual: UInt64 = 30_000
 
@@ -34,6 +36,7 @@ struct QueueDelay {
     private var handled: UInt64 = 0
     /// When it was last seen to rise, and since when there was no standstill.
     private var progressAt: UInt64 = 0
+    private var lookedAt: UInt64 = 0
     private var workingSince: UInt64 = 0
     /// Nanoseconds for a message, and when that was changed.
     private var cost = QueueDelay.usual
@@ -49,7 +52,9 @@ struct QueueDelay {
     /// - Parameters: handled, tail: positions, which only rise; isServing: the other side is there; now: milliseconds.
     mutating func measure(handled: UInt64, tail: UInt64, isServing: Bool, now: UInt64) {
         if handled != self.handled || tail == handled { progressAt = now }
-        if !isServing || now >= progressAt + QueueDelay.standstill { workingSince = now }
+        let isStill = !isServing || now >= progressAt + QueueDelay.standstill
+        if isStill || now > lookedAt + QueueDelay.blink { workingSince = now }
+        lookedAt = now
         self.handled = handled
         var reached: Mark?
         while count > 0, marks[first].position <= handled {

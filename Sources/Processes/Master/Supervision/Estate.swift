@@ -67,8 +67,8 @@ struct Estate {
             writing[process.index] = try left.take(Inheritance.writing(process))
         }
         // Before anything else of it is read: that may be what ends this process.
-        header.masters += 1
-        header.failedStarts += 1
+        header.masters &+= 1
+        header.failedStarts &+= 1
         arena.memory.store(header, at: 0)
         (memory, self.arena) = arena.keep()
         (keyMemory, keys) = keyArena.keep()
@@ -95,6 +95,15 @@ struct Estate {
     private static func arena(_ number: Int32) throws(Unusable) -> Arena {
         let arena = try attach(number)
         do throws(SystemError) { try arena.endClaimants() } catch { throw Unusable(reason: "\(error)") }
+        do throws(Unusable) { try check(arena) } catch {
+            // Or as much memory again would be held as long as this process lives.
+            unsafe arena.memory.unmap()
+            throw error
+        }
+        return arena
+    }
+
+    private static func check(_ arena: borrowing Arena) throws(Unusable) {
         guard arena.memory.size >= SharedState.headerBytes else { throw Unusable(reason: "it is damaged") }
         let header: ArenaHeader = arena.memory.load(0)
         guard header.magic == ArenaHeader.magic, header.layoutHash == StateLayout.hash else {
@@ -106,7 +115,6 @@ struct Estate {
         guard header.failedStarts < mostFailedStarts else {
             throw Unusable(reason: "\(header.failedStarts) starts on it have failed")
         }
-        return arena
     }
 
     /// Has systemd keep all of it for the next master.
