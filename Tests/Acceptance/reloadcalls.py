@@ -98,6 +98,22 @@ def both_refuse(alice, phones, now):
     alice.ack_failure(invite, alice.answer_of(invite, 486))
 
 
+def at_every_stage(alice, phones, moment):
+    """Calls that are answered, cancelled and refused; at each of their stages the context `moment(stage)` gives what is
+    called with the stages as they come.
+    """
+    for call, stages in ((answered, ANSWERED), (cancelled, CANCELLED), (both_refuse, REFUSED)):
+        for stage in stages:
+            with moment(stage) as now:
+                try:
+                    call(alice, phones, now)
+                except AssertionError as error:
+                    error.add_note(f"it happened before: {stage}")
+                    raise
+    for ua in (alice, *phones):
+        ua.silent(0.05)
+
+
 for _kinds in ((UA, UA, TCPUA), (TCPUA, TCPUA, UA)):
     for _meanwhile in (False, True):
         _way = "/".join(kind.transport for kind in _kinds)
@@ -106,16 +122,7 @@ for _kinds in ((UA, UA, TCPUA), (TCPUA, TCPUA, UA)):
         def every_phase(kinds=_kinds, meanwhile=_meanwhile):
             with Scene(PATIENT, alice=kinds[0]) as scene:
                 phones = [scene.phone("bob", kind) for kind in kinds[1:]]
-                for call, stages in ((answered, ANSWERED), (cancelled, CANCELLED), (both_refuse, REFUSED)):
-                    for stage in stages:
-                        with Moment(scene.proxy, stage, meanwhile) as now:
-                            try:
-                                call(scene.alice, phones, now)
-                            except AssertionError as error:
-                                error.add_note(f"reloaded before: {stage}")
-                                raise
-                for ua in (scene.alice, *phones):
-                    ua.silent(0.05)
+                at_every_stage(scene.alice, phones, lambda stage: Moment(scene.proxy, stage, meanwhile))
                 counters = scene.counters()
                 for name in ("retransmissions_sent", "retransmissions_absorbed", "stray_responses", "send_errors"):
                     equal(counters[name], 0, name)

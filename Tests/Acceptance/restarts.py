@@ -9,7 +9,7 @@ import time
 from harness import FAST_TIMERS
 from heirs import FAST, WAYS, Supervision
 from peers import accept_cancel, calls, establish, hang_up, one_callee, refuse, rings, three_contacts
-from reloadcalls import ANSWERED, CANCELLED, REFUSED, answered, both_refuse, cancelled
+from reloadcalls import ANSWERED, CANCELLED, REFUSED, at_every_stage
 from reloadscene import PATIENT, descriptors, same_descriptors
 from supervisor import Supervised
 from tcpua import TCPUA
@@ -45,16 +45,7 @@ class Moment:
 def every_phase(way, meanwhile):
     with Supervision(PATIENT) as scene:
         phones = [scene.phone("bob", UA) for _ in range(2)]
-        for call, stages in ((answered, ANSWERED), (cancelled, CANCELLED), (both_refuse, REFUSED)):
-            for stage in stages:
-                with Moment(scene.proxy, stage, way, meanwhile) as now:
-                    try:
-                        call(scene.alice, phones, now)
-                    except AssertionError as error:
-                        error.add_note(f"restarted before: {stage}")
-                        raise
-        for ua in (scene.alice, *phones):
-            ua.silent(0.05)
+        at_every_stage(scene.alice, phones, lambda stage: Moment(scene.proxy, stage, way, meanwhile))
         counters = scene.counters()
         for name in ("retransmissions_sent", "stray_responses", "send_errors"):
             equal(counters[name], 0, name)

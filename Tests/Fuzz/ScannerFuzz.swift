@@ -82,18 +82,7 @@ private func readURI(_ uri: SIPURI, _ message: borrowing Message) {
         precondition(SIPURI.equal(uri, bytes, other, bytes) == SIPURI.equal(other, bytes, uri, bytes))
     }
     guard uri.isSIP else { return }
-    // The address of record, read as a URI, gives the same address of record.
-    let first = written { writer in
-        writer.append("sip:")
-        uri.writeAddressOfRecord(bytes, to: &writer)
-    }
-    guard first.count <= 65_535 else { return }
-    guard let again = SIPURI.parse(first.span) else { preconditionFailure("address of record is no URI") }
-    let second = written { writer in
-        writer.append("sip:")
-        again.writeAddressOfRecord(first.span, to: &writer)
-    }
-    precondition(first == second)
+    checkAddressOfRecord(uri, bytes)
 }
 
 /// What is built from a complete message must be complete; from a faulty one it may be anything but a trap.

@@ -44,18 +44,3 @@ private func checkRequestURI(_ uri: SIPURI, _ bytes: Span<UInt8>) {
     let twice = written { again.writeRequestURI(request.span, to: &$0) }
     precondition(request == twice)
 }
-
-/// The address of record, read as a URI, gives the same address of record.
-private func checkAddressOfRecord(_ uri: SIPURI, _ bytes: Span<UInt8>) {
-    let first = written { writer in
-        writer.append("sip:")
-        uri.writeAddressOfRecord(bytes, to: &writer)
-    }
-    guard first.count <= 65_535 else { return }
-    guard let again = SIPURI.parse(first.span) else { preconditionFailure("address of record is no URI") }
-    let second = written { writer in
-        writer.append("sip:")
-        again.writeAddressOfRecord(first.span, to: &writer)
-    }
-    precondition(first == second)
-}

@@ -5,6 +5,7 @@ import SharedState
 extension MasterProcess {
     /// Sends what the master itself has to say to connections: they were not at hand while one was read.
     mutating func sendOutput(_ now: UInt64) {
+        if reception.stateless.output.isEmpty { return }
         var trace = reception.trace
         reception.stateless.output.drain { bytes, endpoint in
             trace.stamp()

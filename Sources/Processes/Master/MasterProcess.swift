@@ -289,9 +289,7 @@ struct MasterProcess: ~Copyable {
     }
 
     private func statusLine() -> String {
-        var transactions = 0
-        for worker in 0..<Int(state.sizes.workers) { transactions += state.shard(worker).serverTransactions }
         return
-            "\(transactions) transactions, \(state.locations.bindingCount) registrations, \(state.sizes.workers) workers"
+            "\(state.serverTransactions) transactions, \(state.locations.bindingCount) registrations, \(state.sizes.workers) workers"
     }
 }

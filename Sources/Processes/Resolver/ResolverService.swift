@@ -189,13 +189,12 @@ struct ResolverService {
     }
 
     private mutating func ask(_ asked: [Resolution.Lookup], _ question: UInt64) {
+        let mark = mark(question)
         for lookup in asked {
             lastNumber += 1
             lookups[lastNumber] = (question, lookup.number)
             questions[question]!.lookups.insert(lastNumber)
-            names.ask(
-                lookup.type, lookup.name, number: lastNumber,
-                mark: mark(question))
+            names.ask(lookup.type, lookup.name, number: lastNumber, mark: mark)
         }
     }
 

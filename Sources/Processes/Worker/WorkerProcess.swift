@@ -83,6 +83,7 @@ struct WorkerProcess: ~Copyable {
 
     /// The loop: what a predecessor left, then turns, in practice without end.
     mutating func run(turns: Int = .max) {
+        // Counted, for tests that want so many turns.
         let taken = recover()
         state.processes.setReady(true, me)
         FaultPoint.workerReady.pass(memory)

@@ -25,6 +25,9 @@ extension ConfigurationKey {
     package var changedName: String {
         section == ConfigurationKey.routeSection ? ConfigurationKey.routeSection : name
     }
+
+    /// What is said of a change that neither a reload nor a restart brings about.
+    package var waitingText: String { "\(changedName) waits for stop and start" }
 }
 
 extension ConfigurationKey.Rule {

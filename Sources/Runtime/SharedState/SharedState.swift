@@ -182,6 +182,11 @@ package struct SharedState: BitwiseCopyable {
         return Shard(memory: memory, plan: firstShard.moved(by: worker * shardBytes))
     }
 
+    /// Server transactions alive, of all workers.
+    package var serverTransactions: Int {
+        (0..<Int(sizes.workers)).reduce(0) { $0 + shard($1).serverTransactions }
+    }
+
     package func log(_ process: ProcessID) -> LogRing {
         LogRing(memory: memory, at: logs + process.index * LogRing.bytes)
     }

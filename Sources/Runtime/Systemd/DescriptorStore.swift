@@ -30,7 +30,7 @@ package struct DescriptorStore: Sendable {
         var name = unsafe buffer
         for place in 0..<count {
             let text = unsafe String(cString: name)
-            unsafe name += text.utf8.count + 1
+            unsafe name += strlen(name) + 1
             let raised = try Descriptor(owning: 3 + place).raised()
             kept.append(Kept(name: text, descriptor: raised.release()))
         }

@@ -80,6 +80,8 @@ struct StreamOutput {
     private var pieces: [Piece] = []
     private var bytes: [UInt8] = []
 
+    var isEmpty: Bool { pieces.isEmpty }
+
     mutating func append(_ message: Span<UInt8>, to endpoint: Endpoint) {
         pieces.append(Piece(endpoint: endpoint, start: bytes.count, count: message.count))
         unsafe message.withUnsafeBufferPointer { unsafe bytes.append(contentsOf: $0) }
@@ -87,7 +89,6 @@ struct StreamOutput {
 
     /// Hands each message on, in order.
     mutating func drain(_ send: (Span<UInt8>, Endpoint) -> Void) {
-        if pieces.isEmpty { return }
         for piece in pieces {
             send(bytes.span.extracting(piece.start..<piece.start + piece.count), piece.endpoint)
         }

@@ -142,8 +142,7 @@ struct Beginning: ~Copyable {
         running.mode = snapshot.isStateless != 0 ? .stateless : .stateful
         running.store = snapshot.storeInMemory != 0 ? .memory : .sqlite
         for key in wanted.changes(from: running) {
-            remarks.append(
-                Remark(.configurationWarning, .warning, "\(key.changedName) waits for stop and start"))
+            remarks.append(Remark(.configurationWarning, .warning, key.waitingText))
         }
         return running
     }
@@ -152,12 +151,10 @@ struct Beginning: ~Copyable {
     private static func takenOver(_ state: SharedState) -> Remark {
         let now = Clock.milliseconds()
         let silence = now - min(state.processes.heartbeat(.master), now)
-        var transactions = 0
-        for worker in 0..<Int(state.sizes.workers) { transactions += state.shard(worker).serverTransactions }
         return Remark(
             .tookOver, .notice,
             "took over from the former process (pid \(state.header.masterPid)), silent for at most \(silence) ms: "
-                + "\(transactions) transactions, \(state.locations.bindingCount) registrations")
+                + "\(state.serverTransactions) transactions, \(state.locations.bindingCount) registrations")
     }
 
     /// Writes what those find who attach; before any does.

@@ -79,7 +79,7 @@ extension MasterProcess {
                 + lines.joined(separator: "\n")
         }
         let keys = wanted.changes(from: configuration)
-        let waiting = keys.filter(\.waitsForStart).map { "\($0.changedName) waits for stop and start" }
+        let waiting = keys.filter(\.waitsForStart).map(\.waitingText)
         remarks += waiting
         let changed = keys.filter { !$0.waitsForStart }.map(\.changedName)
         if changed.isEmpty {

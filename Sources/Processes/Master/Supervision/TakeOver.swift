@@ -8,7 +8,8 @@ import SharedState
 /// The first things that a master does who follows another (design §5.5), before any child works: what the one before
 /// had on its hands goes on, and what has arrived meanwhile is there before a timer fires.
 ///
-///     rings ──▶ mailboxes;  own mailbox ──▶ connections;  received, sockets ──▶ rings ──▶ mailboxes;  other slots ──▶ free
+///     rings ──▶ mailboxes;  own mailbox ──▶ connections;  other slots ──▶ free
+///     received by the one before ──▶ rings ──▶ mailboxes;  then what is in the sockets likewise
 extension MasterProcess {
     /// Rounds of `takeMail`, and batches of datagrams of one listener: more than mailboxes and buffers hold.
     private static let mostMail = 64
