@@ -16,6 +16,7 @@ struct ConfigurationTests {
         #expect(configuration.maxTransactions == 1_048_576)
         #expect(configuration.maxBindings == 1_048_576)
         #expect(configuration.maxDelay == 400)
+        #expect(configuration.gather == 1)
         #expect(configuration.advertise == [])
         #expect([configuration.t1, configuration.t2, configuration.t4] == [500, 4000, 5000])
         #expect(configuration.c == 185_000)
@@ -73,6 +74,7 @@ struct ConfigurationTests {
         expected.maxTransactions = 64
         expected.maxBindings = 100
         expected.maxDelay = 250
+        expected.gather = 0
         expected.advertise = ["udp:203.0.113.5:5060", "tcp:203.0.113.5:5080"].map {
             Listener(specification: $0)!
         }

@@ -57,6 +57,7 @@ let everyKeyChanged = """
     max-transactions = 64
     max-bindings = 100
     max-delay = 250
+    gather = 0
     advertise = ["udp:203.0.113.5:5060", "tcp:203.0.113.5:5080"]
     [timers]
     t1 = 50

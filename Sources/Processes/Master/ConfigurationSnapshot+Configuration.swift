@@ -40,6 +40,7 @@ extension ConfigurationSnapshot {
         t4 = UInt32(configuration.t4)
         timerC = UInt32(configuration.c)
         maxDelay = UInt32(configuration.maxDelay)
+        gather = UInt32(configuration.gather)
         tcpMaxConnections = UInt32(configuration.tcpMaxConnections)
         tcpMaxConnectionsPerPeer = UInt32(configuration.tcpMaxConnectionsPerPeer)
         tcpIdleTimeout = UInt32(configuration.tcpIdleTimeout)

@@ -32,6 +32,9 @@ struct MasterProcess: ~Copyable {
     var stoppingSince: UInt64 = 0
     var isLoggerTold = false
     var reception: Reception
+    var gathering: Gathering
+    /// A socket holds more than one turn takes.
+    private var isMore = false
     private var datagramErrors: DatagramErrors
     var connections: Connections
     private let control: ControlSocket
@@ -92,6 +95,7 @@ struct MasterProcess: ~Copyable {
 
         datagramSockets = listeners.datagramSockets
         reception = Reception(state: state, keys: keys, sockets: datagramSockets)
+        gathering = Gathering(state.configuration.snapshot)
         self.connections = connections
         datagramErrors = DatagramErrors()
         self.mailboxes = mailboxes
@@ -123,11 +127,15 @@ struct MasterProcess: ~Copyable {
             // What the turn before has left, and what this had to say.
             flushMail()
             if isStopping && !children.contains(where: \.isRunning) { break }
+            let pause = gathering.pause(
+                arrived: state.counters.value(.messagesReceived, .master), now: Clock.microseconds())
+            if pause > 0 && !isMore { usleep(pause) }
             let events = poller.wait(milliseconds: patience(now))
             reception.overload.measure(Clock.milliseconds())
             FaultPoint.masterWoken.pass(state.memory)
             let isReader = reception.stateless.isActive
             if isReader { state.processes.beginTurn(.master) }
+            isMore = false
             for index in 0..<events { handle(poller.event(index)) }
             if inbox.isMailLeft { takeMail() }
             connections.tend(Clock.milliseconds(), &reception)
@@ -183,8 +191,9 @@ struct MasterProcess: ~Copyable {
         for _ in 0..<4 {
             let count = reception.receive(
                 from: socket, listener: listener, address: address, isLeaving: reload != nil)
-            if count < Int(cp_batch) { break }
+            if count < Int(cp_batch) { return }
         }
+        isMore = true
     }
 
     private mutating func acceptControl() {

@@ -10,6 +10,13 @@ package enum Clock {
         return UInt64(time.tv_sec) &* 1000 &+ UInt64(time.tv_nsec) / 1_000_000
     }
 
+    /// Microseconds of the same scale.
+    package static func microseconds() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000 &+ UInt64(time.tv_nsec) / 1000
+    }
+
     /// Microseconds since 1970, UTC: when something happened, for entries of the log.
     package static func epochMicroseconds() -> UInt64 {
         var time = timespec()

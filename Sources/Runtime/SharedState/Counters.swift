@@ -67,6 +67,11 @@ package struct Counters: BitwiseCopyable {
         memory.storeAtomic(memory.loadAtomic(cell) &+ amount, at: cell)
     }
 
+    /// Of one process.
+    package func value(_ counter: Counter, _ process: ProcessID) -> UInt64 {
+        memory.loadAtomic(cell(counter, process))
+    }
+
     /// Gauges lie at the end of the master's block.
     private func cell(_ gauge: Gauge) -> Int { base + (Counters.cells - 1 - gauge.rawValue) * 8 }
 

@@ -170,6 +170,7 @@ extension MasterProcess {
         log.level = UInt8(snapshot.logLevel)
         connections.log.level = log.level
         reception.reconfigure(sockets: datagramSockets)
+        gathering = Gathering(state.configuration.snapshot)
         changeListeners(done.change)
         FaultPoint.reloadListening.pass(state.memory)
         connections.reconfigure(ConnectionLimits(snapshot).granted(&log), listeners.streams, now)
