@@ -87,6 +87,30 @@ import Testing
         #expect(again)
     }
 
+    /// What is given back at once is used again at once: few pages are ever touched.
+    @Test func fewSlotsServeMuch() throws {
+        let sizes = ArenaSizes(workers: 2, transactions: 100, bindings: 16)
+        let arena = try Arena(name: "pool", size: SharedState.bytes(sizes))
+        let state = SharedState(memory: arena.memory, sizes: sizes)
+        state.slots.initialize()
+        var pool = SlotPool(slots: state.slots)
+        var highest = 0
+        for _ in 0..<3 * state.slots.smallCount {
+            for slot in [pool.takeSmall(), pool.takeForStream(100)] {
+                let slot = try #require(slot)
+                highest = max(highest, slot.index)
+                state.slots.release(slot, by: .master)
+            }
+        }
+        #expect(highest < state.slots.smallCount / 16)
+        // And all serve where much is on its way; of streams all but an eighth.
+        var taken = 0
+        while pool.takeForStream(100) != nil { taken += 1 }
+        #expect(taken == state.slots.smallCount * 7 / 8)
+        while pool.takeSmall() != nil { taken += 1 }
+        #expect(taken == state.slots.smallCount)
+    }
+
     /// Statuses as waitpid(2) gives them: the signal in the low bits, 0x80 where a core was left; else the exit
     /// status above.
     @Test(

@@ -2,14 +2,18 @@ import Platform
 import SharedState
 
 /// The master's hand of free slots. Workers give slots back by marking them free; the master looks for those
-/// when its hand is empty, lowest first, so that few pages stay warm.
+/// when its hand is empty, and takes the lowest, not many: the same few are used again and again, so that they
+/// stay in the processor's cache and the others' pages are never touched.
 struct SlotPool: ~Copyable {
     private let slots: Slots
     private var small: [Int] = []
     private var large: [Int] = []
+    /// Free slots, of those in the hand and the others, as of the last look.
+    private var smallLeft = 0
     /// Slots per process at the last look, and those handed out since.
     private var held = InlineArray<68, Int>(repeating: 0)
     private let quota: Int
+    private static let handSize = 256
 
     /// Who looks for slots.
     private enum Seeker: Int { case small, large, smallStream, largeStream }
@@ -22,7 +26,7 @@ struct SlotPool: ~Copyable {
         self.slots = slots
         // One process that stands still leaves the others a quarter.
         quota = slots.smallCount * 3 / 4
-        small.reserveCapacity(slots.smallCount)
+        small.reserveCapacity(SlotPool.handSize)
         large.reserveCapacity(slots.largeCount)
     }
 
@@ -35,7 +39,7 @@ struct SlotPool: ~Copyable {
             switch seeker {
             case .small: small.isEmpty
             case .large: large.isEmpty
-            case .smallStream: small.count <= slots.smallCount / 8
+            case .smallStream: smallLeft <= slots.smallCount / 8
             case .largeStream: large.count <= slots.largeCount / 8
             }
         if isVain { vainAt[seeker.rawValue] = now }
@@ -44,22 +48,33 @@ struct SlotPool: ~Copyable {
     private mutating func refill() {
         small.removeAll(keepingCapacity: true)
         large.removeAll(keepingCapacity: true)
+        smallLeft = 0
         for process in 0..<ProcessID.limit { held[process] = 0 }
-        for index in stride(from: slots.incomingCount - 1, through: 0, by: -1) {
+        for index in 0..<slots.incomingCount {
             if let holder = slots.holder(index) {
                 held[holder.index] += 1
             } else if index < slots.smallCount {
-                small.append(index)
+                smallLeft += 1
+                if small.count < SlotPool.handSize { small.append(index) }
             } else {
                 large.append(index)
             }
         }
+        // The lowest is the first to be taken.
+        small.reverse()
+        large.reverse()
+    }
+
+    private mutating func popSmall() -> SlotReference? {
+        guard let index = small.popLast() else { return nil }
+        smallLeft -= 1
+        return slots.take(index)
     }
 
     /// A slot for a datagram of usual size; nil where none is free.
     mutating func takeSmall() -> SlotReference? {
         if small.isEmpty { refill(.small) }
-        return small.popLast().map { slots.take($0) }
+        return popSmall()
     }
 
     mutating func takeLarge() -> SlotReference? {
@@ -70,8 +85,8 @@ struct SlotPool: ~Copyable {
     /// A slot for a message of a stream, which can wait: the last eighth is for datagrams, which cannot.
     mutating func takeForStream(_ count: Int) -> SlotReference? {
         if count <= Slots.smallCapacity {
-            if small.count <= slots.smallCount / 8 { refill(.smallStream) }
-            return small.count > slots.smallCount / 8 ? small.popLast().map { slots.take($0) } : nil
+            if small.isEmpty || smallLeft <= slots.smallCount / 8 { refill(.smallStream) }
+            return smallLeft > slots.smallCount / 8 ? popSmall() : nil
         }
         if large.count <= slots.largeCount / 8 { refill(.largeStream) }
         return large.count > slots.largeCount / 8 ? large.popLast().map { slots.take($0) } : nil
