@@ -101,6 +101,40 @@ struct TransactionTableTests {
         }
     }
 
+    /// As many buckets as records, and every record is found at every stage; a turn that is taken back takes its
+    /// buckets along.
+    @Test func growsWithItsRecords() throws {
+        let shard = try TestArena(workers: 1).state.shard(0)
+        let table = shard.table
+        var random = SystemRandomNumberGenerator()
+        var keys: [UInt32: UInt64] = [:]
+        #expect(table.bucketCount == 1024)
+        for turn in 0..<60 {
+            let before = (keys: keys, buckets: table.bucketCount)
+            shard.recycle()
+            for _ in 0..<100 {
+                let key = random.next()
+                keys[table.insert(kind: 1, key: key)] = key
+            }
+            #expect(table.bucketCount == max(1024, keys.count))
+            if turn % 3 == 2 {
+                shard.undo.undo()
+                keys = before.keys
+                #expect(table.bucketCount == before.buckets)
+            } else {
+                shard.undo.forget()
+            }
+            #expect(keys.allSatisfy { table.find(kind: 1, key: $0.value) == $0.key })
+        }
+        #expect(keys.count == 4000)
+        for cell in keys.keys.prefix(3000) {
+            table.remove(cell)
+            keys[cell] = nil
+        }
+        #expect(keys.allSatisfy { table.find(kind: 1, key: $0.value) == $0.key })
+        #expect(table.bucketCount == 4000)
+    }
+
     @Test func refusesToRemoveWhatTheWheelHolds() async {
         await #expect(processExitsWith: .failure) {
             let shard = try TestArena(workers: 1).state.shard(0)

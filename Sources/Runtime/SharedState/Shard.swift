@@ -54,7 +54,7 @@ package struct Shard: BitwiseCopyable {
         rings = plan.rings
         turn = plan.turn
         undo = Turn(memory: memory, at: plan.turn).undo
-        // Header page: live count, pools, timer wheel, sequence numbers.
+        // Header page: live count, master, buckets, pools, timer wheel, sequence numbers.
         var planner = LayoutPlanner(reserved: plan.header + 64)
         let pool = planner.place(Pool.headerBytes, alignment: 8)
         let classes = planner.place(StoredMessages.headerBytes, alignment: 8)
@@ -62,7 +62,8 @@ package struct Shard: BitwiseCopyable {
         let numbers = planner.place(SeenMail.bytes, alignment: 8)
         precondition(planner.size <= plan.header + 8192)
         table = TransactionTable(
-            log: undo, header: pool, cells: plan.cells, records: plan.records, buckets: plan.buckets)
+            log: undo, header: pool, cells: plan.cells, records: plan.records, buckets: plan.buckets,
+            grown: plan.header + 16)
         stored = StoredMessages(log: undo, headers: classes, cells: plan.stored, records: plan.records)
         wheel = TimerWheel(table: table, at: timers)
         seen = SeenMail(log: undo, at: numbers)

@@ -32,31 +32,85 @@ package struct RecordHeader: BitwiseCopyable {
 }
 
 /// Records of one shard in a pool, found by key through a chained hash table. Single writer: its worker.
+///
+/// The table grows by a bucket where it has fewer than records (linear hashing), so that neither its pages
+/// are touched before they are needed nor its chains get long:
+///
+///     buckets  0 … n-p-1 | n-p … p-1 | p … n-1         n buckets, p the largest power of two in n
+///              by 2p      by p        by 2p             what the key is taken modulo
+///
+/// The next bucket, n, gets what of bucket n-p belongs there.
 package struct TransactionTable: BitwiseCopyable {
-    package static let recordBytes = 384
+    package static let recordBytes = 256
+    private static let leastBuckets = 1024
 
     package let log: UndoLog
     package let pool: Pool
     private let buckets: Int
-    private let mask: UInt64
+    private let mostBuckets: Int
+    /// Offset of the word that counts the buckets beyond the first 1024.
+    private let grown: Int
 
+    /// The most there may be.
     package static func bucketCount(records: Int) -> Int {
-        var count = 1024
+        var count = leastBuckets
         while count < records { count *= 2 }
         return count
     }
 
-    package init(log: UndoLog, header: Int, cells: Int, records: Int, buckets: Int) {
+    /// - Parameter grown: offset of a word of the table's, zero at first.
+    package init(log: UndoLog, header: Int, cells: Int, records: Int, buckets: Int, grown: Int) {
         self.log = log
         pool = Pool(
             log: log, header: header, cells: cells, cellBytes: TransactionTable.recordBytes,
             capacity: records,
             link: RecordHeader.linkOffset)
         self.buckets = buckets
-        mask = UInt64(TransactionTable.bucketCount(records: records) - 1)
+        self.grown = grown
+        mostBuckets = TransactionTable.bucketCount(records: records)
     }
 
-    private func bucket(_ key: UInt64) -> Int { buckets + Int(key & mask) * 4 }
+    package var bucketCount: Int {
+        TransactionTable.leastBuckets &+ Int(truncatingIfNeeded: log.memory.load(grown, as: UInt64.self))
+    }
+
+    /// The largest power of two in `count`.
+    @inline(__always) private func round(_ count: Int) -> Int { 1 << (63 &- count.leadingZeroBitCount) }
+
+    @inline(__always) private func place(_ index: Int) -> Int { buckets &+ index &* 4 }
+
+    private func bucket(_ key: UInt64) -> Int {
+        let count = bucketCount
+        let round = round(count)
+        let key = Int(truncatingIfNeeded: key)
+        let index = key & (2 &* round &- 1)
+        return place(index < count ? index : key & (round &- 1))
+    }
+
+    /// Makes one more bucket where there are fewer than records.
+    private func grow() {
+        let count = bucketCount
+        if pool.inUse <= count || count == mostBuckets { return }
+        let round = round(count)
+        // The chain is split in place: each record goes behind the last one of its half.
+        var ends = (place(count &- round), place(count))
+        var cell: UInt32 = log.memory.load(ends.0)
+        while cell != 0 {
+            let header = header(cell)
+            let next = offset(cell) + RecordHeader.nextOffset
+            if Int(truncatingIfNeeded: header.key) & round == 0 {
+                log.write32(cell, at: ends.0)
+                ends.0 = next
+            } else {
+                log.write32(cell, at: ends.1)
+                ends.1 = next
+            }
+            cell = header.next
+        }
+        log.write32(0, at: ends.0)
+        log.write32(0, at: ends.1)
+        log.write(UInt64(count &- TransactionTable.leastBuckets &+ 1), at: grown)
+    }
 
     @inline(__always) package func offset(_ cell: UInt32) -> Int { pool.offset(of: cell) }
 
@@ -66,6 +120,7 @@ package struct TransactionTable: BitwiseCopyable {
     package func insert(kind: UInt8, key: UInt64) -> UInt32 {
         let cell = pool.allocate()
         if cell == 0 { return 0 }
+        grow()
         let offset = offset(cell)
         var header = RecordHeader()
         header.generation = (log.memory.load(offset, as: UInt32.self) &+ 1) & 0xFF_FFFF

@@ -21,8 +21,7 @@ package struct ServerRecord: BitwiseCopyable {
     package var response: StoredReference = .none
     /// The best final response so far, its top Via already removed.
     package var best: StoredReference = .none
-    package var invite = InviteServerTransaction()
-    package var nonInvite = NonInviteServerTransaction()
+    private var machine = ServerMachine.invite(InviteServerTransaction())
     /// Bit i: fork i owes its final response.
     package var open: UInt64 = 0
     /// Bit i: fork i was told to cancel.
@@ -58,6 +57,17 @@ package struct ServerRecord: BitwiseCopyable {
 
     package var isInvite: Bool { method == 1 }
 
+    /// The machine of an INVITE.
+    package var invite: InviteServerTransaction {
+        get { if case .invite(let machine) = machine { machine } else { InviteServerTransaction() } }
+        set { machine = .invite(newValue) }
+    }
+    /// The machine of any other request.
+    package var nonInvite: NonInviteServerTransaction {
+        get { if case .nonInvite(let machine) = machine { machine } else { NonInviteServerTransaction() } }
+        set { machine = .nonInvite(newValue) }
+    }
+
     /// The bits of that many forks.
     package static func forkMask(_ count: UInt8) -> UInt64 { count >= 64 ? .max : (1 << UInt64(count)) - 1 }
 
@@ -67,6 +77,17 @@ package struct ServerRecord: BitwiseCopyable {
     }
 
     package var stateName: String { isInvite ? "\(invite.state)" : "\(nonInvite.state)" }
+}
+
+/// One of the two machines, in the room of one. All bytes zero: the first, idle.
+private enum ServerMachine: BitwiseCopyable {
+    case invite(InviteServerTransaction)
+    case nonInvite(NonInviteServerTransaction)
+}
+
+private enum ClientMachine: BitwiseCopyable {
+    case invite(InviteClientTransaction)
+    case nonInvite(NonInviteClientTransaction)
 }
 
 /// The earlier of two deadlines, of which 0 is none.
@@ -98,8 +119,7 @@ package struct ForkRecord: BitwiseCopyable {
     package var request: StoredReference = .none
     /// The addresses that are tried one after the other, of which this is number `attempt`; none: the only one.
     package var candidates: StoredReference = .none
-    package var invite = InviteClientTransaction()
-    package var nonInvite = NonInviteClientTransaction()
+    private var machine = ClientMachine.invite(InviteClientTransaction())
     package var timer = InviteFork()
     /// Where the request goes.
     package var endpoint = Endpoint()
@@ -125,6 +145,17 @@ package struct ForkRecord: BitwiseCopyable {
     package init() {}
 
     package var isInvite: Bool { method == 1 && header.kind == RecordKind.fork }
+
+    /// The machine of an INVITE.
+    package var invite: InviteClientTransaction {
+        get { if case .invite(let machine) = machine { machine } else { InviteClientTransaction() } }
+        set { machine = .invite(newValue) }
+    }
+    /// The machine of any other request.
+    package var nonInvite: NonInviteClientTransaction {
+        get { if case .nonInvite(let machine) = machine { machine } else { NonInviteClientTransaction() } }
+        set { machine = .nonInvite(newValue) }
+    }
 
     package var deadline: UInt64 {
         let machine = isInvite ? invite.timers.next : nonInvite.timers.next
@@ -194,7 +225,7 @@ package struct WaitingRecord: BitwiseCopyable {
 /// The layout of all that lies in the arena, records included.
 package enum StateLayout {
     /// To be raised when fields change their places or meaning; a change of sizes is noticed by itself.
-    private static let version: UInt64 = 3
+    private static let version: UInt64 = 4
 
     package static var hash: UInt64 {
         var hash = KeyedHash(key0: SharedState.layoutHash, key1: version)
