@@ -17,6 +17,12 @@ struct StoredMessagesTests {
             kept.append((reference, bytes))
         }
         #expect(stored.inUse == kept.count)
+        // Each in the smallest cell that holds it and its head.
+        let needed = kept.reduce(0) { sum, entry in
+            let classes = StoredMessages.classes.indices.map { StoredMessages.classes[$0] }
+            return sum + classes.first { $0 >= entry.1.count + 16 }!
+        }
+        #expect(stored.bytesInUse == needed)
         for (reference, bytes) in kept { #expect(stored.bytes(reference).array == bytes) }
         #expect(stored.reserve(StoredMessages.maximumLength + 1) == nil)
         for (reference, _) in kept {
@@ -44,7 +50,7 @@ struct StoredMessagesTests {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<10_000 {
             let reference = StoredReference(rawValue: UInt64.random(in: 1...UInt64.max, using: &random))
-            if stored.isCurrent(reference) { #expect(reference.generation == 0 && reference.sizeClass < 10) }
+            if stored.isCurrent(reference) { #expect(reference.generation == 0 && reference.sizeClass < 14) }
         }
     }
 

@@ -108,7 +108,7 @@ final class World {
     /// A message that worker 0 keeps and that contains `text`.
     func storedText(containing text: String) -> String? {
         let stored = state.shard(0).stored
-        for sizeClass in 0..<6 {
+        for sizeClass in 0..<10 {
             for cell in UInt32(1)..<8 {
                 let bytes = stored.bytes(StoredReference(sizeClass: sizeClass, cell: cell, generation: 0))
                 let found = String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)

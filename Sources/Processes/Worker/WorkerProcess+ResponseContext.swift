@@ -113,7 +113,7 @@ extension WorkerProcess {
         }
         shard.stored.free(record.best)
         record.best = .none
-        guard let room = shard.stored.reserve(message.bytes.count + 32) else { return }
+        guard let room = shard.stored.reserve(ForwardedResponse.bytes(message)) else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         ForwardedResponse.write(message, isForStream: record.endpoint.isReliable, to: &writer)
         record.best = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
@@ -212,7 +212,7 @@ extension WorkerProcess {
         if effects.contains(.forgetResponse) {
             // Not kept, so it leaves straight from its slot, in two parts.
             transmitCut(message, slot, to: record.endpoint)
-        } else if let room = shard.stored.reserve(message.bytes.count + 32) {
+        } else if let room = shard.stored.reserve(ForwardedResponse.bytes(message)) {
             var writer = memory.writer(room.offset, capacity: room.capacity)
             ForwardedResponse.write(message, isForStream: record.endpoint.isReliable, to: &writer)
             let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)

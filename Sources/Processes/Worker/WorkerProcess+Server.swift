@@ -72,21 +72,25 @@ extension WorkerProcess {
     }
 
     private mutating func sendTrying(_ record: inout ServerRecord) {
-        guard let request = storedMessage(record.request),
-            let room = shard.stored.reserve(answerBytes(request))
-        else { return }
-        var writer = memory.writer(room.offset, capacity: room.capacity)
+        guard let request = storedMessage(record.request) else { return }
+        var writer = answerWriter
         LocalResponse.write(
             request: request, status: 100, reason: ReasonPhrase.text(100), toTag: nil,
             peer: record.endpoint.peer,
             extra: nil,
             to: &writer)
-        let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-        if writer.overflowed {
-            shard.stored.free(reference)
-            return
-        }
-        replaceResponse(&record, reference, status: 100)
+        keepAnswer(writer, &record, status: 100)
+    }
+
+    /// Where an answer is made before it is stored: only then is its length known, and it is kept for so long
+    /// that its cell should be no larger than that.
+    private var answerWriter: ByteWriter {
+        memory.writer(turn.scratchOffset(), capacity: turn.scratchRoom)
+    }
+
+    private mutating func keepAnswer(_ writer: ByteWriter, _ record: inout ServerRecord, status: UInt16) {
+        guard !writer.overflowed, let reference = shard.stored.store(writer.written) else { return }
+        replaceResponse(&record, reference, status: status)
     }
 
     /// Sends a response and keeps it for retransmission.
@@ -100,12 +104,6 @@ extension WorkerProcess {
     }
 
     // MARK: local responses
-
-    /// Room for an answer of ours: no body, but compact names written out, each Via of which there may be
-    /// many.
-    private func answerBytes(_ request: Message) -> Int {
-        Int(request.index.headersEnd) + 3 * Int(request.index.first(.via).count) + 512
-    }
 
     /// Answers a transaction by ourselves. The To tag is derived from the record.
     mutating func respondLocally(
@@ -127,9 +125,7 @@ extension WorkerProcess {
                 status: status, now: now, values: values, reliable: record.endpoint.isReliable)
             : record.nonInvite.respond(
                 status: status, now: now, values: values, reliable: record.endpoint.isReliable)
-        if effects.contains(.sendResponse),
-            let room = shard.stored.reserve(answerBytes(request) + header.count)
-        {
+        if effects.contains(.sendResponse) {
             var mark = keys.marks(.tag)
             mark.combine(reference(record, cell).rawValue)
             mark.combine(record.header.key)
@@ -139,17 +135,12 @@ extension WorkerProcess {
                 let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * position)) & 15
                 tag[position] = nibble < 10 ? nibble + 0x30 : nibble + 0x57
             }
-            var writer = memory.writer(room.offset, capacity: room.capacity)
+            var writer = answerWriter
             LocalResponse.write(
                 request: request, status: status, reason: reason ?? ReasonPhrase.text(status),
                 toTag: tag.span,
                 peer: record.endpoint.peer, extra: header.count > 0 ? header : nil, to: &writer)
-            let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
-            if !writer.overflowed {
-                replaceResponse(&record, reference, status: status)
-            } else {
-                shard.stored.free(reference)
-            }
+            keepAnswer(writer, &record, status: status)
         }
         if status >= 200 {
             logEnd(record, request, status: status, reason: reason ?? ReasonPhrase.text(status))

@@ -8,9 +8,10 @@ import SharedMemory
 /// Cells come in size classes, each a pool of its own. A process that reads another worker's message checks
 /// the generation before and after: a freed cell has a new one.
 package struct StoredMessages: BitwiseCopyable {
-    /// Bytes of a cell in each class, its 16-byte head included.
-    package static let classes: InlineArray<10, Int> = [
-        256, 512, 768, 1024, 1536, 2560, 4096, 8192, 16384, 69632,
+    /// Bytes of a cell in each class, its 16-byte head included. Close to one another where most of the
+    /// responses are that a transaction keeps for the 32 seconds of its timers.
+    package static let classes: InlineArray<14, Int> = [
+        256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2560, 4096, 8192, 16384, 69632,
     ]
     /// The longest message that can be kept.
     package static let maximumLength = 69632 - 16
@@ -20,16 +21,17 @@ package struct StoredMessages: BitwiseCopyable {
     private let headers: Int
     private let records: Int
     /// Offset of each class's first cell.
-    private let areas: InlineArray<10, Int>
+    private let areas: InlineArray<14, Int>
 
     /// Bytes of the pool headers (in the shard's header region).
     package static let headerBytes = classes.count * Pool.headerBytes
 
     /// Cells of a class for a shard of `records` records: few of the large ones, which are rare.
     private static func capacity(_ sizeClass: Int, records: Int) -> Int {
-        sizeClass <= 5
+        let size = classes[sizeClass]
+        return size <= 2560
             ? records + 64
-            : sizeClass == 6 ? records / 2 + 64 : sizeClass <= 8 ? records / 16 + 64 : records / 128 + 64
+            : size <= 4096 ? records / 2 + 64 : size <= 16384 ? records / 16 + 64 : records / 128 + 64
     }
 
     /// Bytes of all cells for a shard of `records` records.
@@ -48,8 +50,8 @@ package struct StoredMessages: BitwiseCopyable {
         self.log = log
         self.headers = headers
         self.records = records
-        var areas = InlineArray<10, Int>(repeating: cells)
-        for index in 1..<10 {
+        var areas = InlineArray<14, Int>(repeating: cells)
+        for index in 1..<14 {
             areas[index] = areas[index - 1] + StoredMessages.areaBytes(index - 1, records: records)
         }
         self.areas = areas
@@ -140,6 +142,15 @@ package struct StoredMessages: BitwiseCopyable {
     package var inUse: Int {
         var sum = 0
         for index in StoredMessages.classes.indices { sum += pool(index).inUse }
+        return sum
+    }
+
+    /// Bytes of the cells in use.
+    package var bytesInUse: Int {
+        var sum = 0
+        for index in StoredMessages.classes.indices {
+            sum += pool(index).inUse * StoredMessages.classes[index]
+        }
         return sum
     }
 

@@ -21,6 +21,14 @@ package enum ForwardedResponse {
         return (via.whole.start, Int(via.rest))
     }
 
+    /// Bytes that it takes at most.
+    package static func bytes(_ message: borrowing Message) -> Int {
+        let (from, to) = cut(message)
+        return Int(message.index.end) - Int(message.index.start) - (to - from) + longestContentLength
+    }
+
+    private static let longestContentLength = "Content-Length: 65535\r\n".utf8.count
+
     /// - Parameter isForStream: a Content-Length is written where the response has none (§20.14).
     package static func write(
         _ message: borrowing Message, isForStream: Bool = false, to writer: inout ByteWriter
