@@ -90,7 +90,7 @@ func everything(_ table: LocationTable) -> [String: [String]] {
     var all: [String: [String]] = [:]
     var position = 0
     repeat {
-        table.records(from: &position, bytes: 1000) { set in
+        table.records(from: &position, bytes: 1000, where: { _ in true }) { set in
             all[text(set.aor)] = set.map {
                 "\(text($0.uri)) \($0.expiresAt) \($0.q) \(text($0.callID)) \($0.cseq)"
             }

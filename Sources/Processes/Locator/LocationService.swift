@@ -317,8 +317,11 @@ import Syntax
         guard store.isConnected else { return }
         var expired: [BindingSet] = []
         let bytes = max(state.locations.heapUsed / LocationService.sweepsPerPass, LocationService.leastSwept)
-        state.locations.records(from: &sweepPosition, bytes: bytes) { set in
-            if set.liveCount(now: now) < set.count { expired.append(set) }
+        let now = now
+        state.locations.records(
+            from: &sweepPosition, bytes: bytes, where: { $0.liveCount(now: now) < $0.count }
+        ) { set in
+            expired.append(set)
             return expired.count < LocationService.mostExpired
         }
         for set in expired {

@@ -140,9 +140,12 @@ package struct LocationTable: BitwiseCopyable {
     }
 
     /// The records of a stretch of the heap, from `position` on: looks at `bytes` of it and gives what is
-    /// published there; for the locator's sweep, which so touches no page that was not used. `position` is 0
-    /// at the end.
-    package func records(from position: inout Int, bytes: Int, _ body: (BindingSet) -> Bool) {
+    /// there and wanted and published; for the locator's sweep, which so touches no page that was not used.
+    /// `position` is 0 at the end. To find out what is published costs more than to read what lies there.
+    package func records(
+        from position: inout Int, bytes: Int, where isWanted: (BindingSet) -> Bool,
+        _ body: (BindingSet) -> Bool
+    ) {
         let end = min(position + bytes, heapUsed)
         while position < end {
             let block = heap + position
@@ -151,7 +154,8 @@ package struct LocationTable: BitwiseCopyable {
             // Odd: a draft that a killed locator left.
             if memory.loadAtomic(block + LocationTable.countsOffset) & 1 != 0 { continue }
             let set = BindingSet(memory: memory, block: block)
-            if load(predecessor(set.aor, hash: memory.load(block + LocationTable.hashOffset))) == block
+            if isWanted(set)
+                && load(predecessor(set.aor, hash: memory.load(block + LocationTable.hashOffset))) == block
                 && !body(set)
             {
                 return
