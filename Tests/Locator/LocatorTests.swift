@@ -49,6 +49,24 @@ import Testing
         #expect(fixture.state.locations.bindingCount == 1 && fixture.state.locations.recordCount == 1)
     }
 
+    /// What a million bindings cost is as much each: 400 bytes at most, with texts as phones have them.
+    @Test func aBindingTakesFewBytes() throws {
+        let count = 500
+        let fixture = try Fixture(isInMemory: true, bindings: count)
+        var service = fixture.start()
+        for index in 0..<count {
+            let number = "49303456\(index)"
+            let contact = "Contact: <sip:\(number)@192.168.178.124:50\(index);transport=udp;ob>"
+            let mail = fixture.request(
+                number, [contact, "User-Agent: Linphone-Desktop/4.3.2 (Debian GNU)"],
+                callID: "a84b4c76e66710d9b8f2c31e7a05f6aa@192.168.178.124")
+            #expect(fixture.turn(&service, [mail]).count == 1)
+        }
+        let locations = fixture.state.locations
+        #expect(locations.bindingCount == count)
+        #expect(locations.heapUsed / count + 8 * locations.bucketCount / locations.capacity <= 400)
+    }
+
     @Test func repeatedMailIsHandledOnce() throws {
         let fixture = try Fixture()
         var service = fixture.start()

@@ -96,6 +96,29 @@ struct MailboxTests {
         #expect(last.numbers == [73])
     }
 
+    /// The same datagrams behind one another: no place is left out, however many they are.
+    @Test func receivesManyDatagramsClose() throws {
+        var post = try Post()
+        for _ in 0..<100 {
+            post.append(1)
+            let sent = post.flush()
+            #expect(sent)
+        }
+        post.append(67)
+        let sent = post.flush()
+        #expect(sent)
+        let places = MailReceiver.receiveClose(from: post.mailbox.reading.number, into: post.turn)
+        #expect(places == 167 && MailReceiver.hasRoom(behind: places))
+        #expect(post.handle().numbers == (0..<167).map { UInt64($0) })
+        post.commit()
+        post.turn.clearInFlight(received: places)
+        post.append(1000)
+        _ = post.flush()
+        let full = MailReceiver.receiveClose(from: post.mailbox.reading.number, into: post.turn)
+        #expect(full == Turn.inFlightCapacity && !MailReceiver.hasRoom(behind: full))
+        #expect(post.handle().numbers == (167..<167 + 256).map { UInt64($0) })
+    }
+
     @Test func takesNoMoreThanItHasRoomFor() throws {
         var post = try Post()
         post.append(20 * Mail.batch)

@@ -22,6 +22,10 @@ struct LocatorProcess: ~Copyable {
     /// Milliseconds between sweeps for expired bindings, and attempts to open the store.
     private static let sweepInterval: UInt64 = 1000
     private static let connectInterval: UInt64 = 5000
+    /// Milliseconds from one commit to disk to the next, at least. An fsync costs the same for one registration and
+    /// for ten, and who sends us mail while we sleep need not wake us: under load one goes on with all that has come
+    /// meanwhile.
+    private static let gatherTime: UInt64 = 8
     /// How long a successor waits at its start for the readers of an undone turn, in milliseconds.
     private static let longestSettling = 500
 
@@ -64,10 +68,21 @@ struct LocatorProcess: ~Copyable {
                 let process = ProcessID(rawValue: UInt8(ready.token))
                 if process != LocatorProcess.me && ready.writable { resume(process) }
             }
-            let received = MailReceiver.receive(from: ChildDescriptors.mailbox, into: service.turn)
+            let woken = Clock.milliseconds()
+            let received = MailReceiver.receiveClose(from: ChildDescriptors.mailbox, into: service.turn)
             FaultPoint.locatorReceived.pass(state.memory)
             if received > 0 { handleMail(received: received) }
+            // With a full array there is more, which has waited already.
+            if received > 0 && MailReceiver.hasRoom(behind: received) { gather(since: woken) }
             if Clock.milliseconds() >= nextSweep { handleTime() }
+        }
+    }
+
+    /// Lets mail come in after a commit to disk.
+    private func gather(since begin: UInt64) {
+        let spent = Clock.milliseconds() &- begin
+        if service.hasStored && spent < LocatorProcess.gatherTime {
+            usleep(UInt32(LocatorProcess.gatherTime - spent) * 1000)
         }
     }
 

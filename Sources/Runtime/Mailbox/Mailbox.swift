@@ -54,6 +54,21 @@ package enum MailReceiver {
         if received <= 0 { return 0 }
         return (Int(received) - 1) * Mail.batch + Int(lengths[Int(received) - 1]) / Mail.bytes
     }
+
+    /// The same with datagrams behind one another: for many of few messages each.
+    package static func receiveClose(from mailbox: Int32, into turn: Turn) -> Int {
+        var places = 0
+        while hasRoom(behind: places) {
+            let target = unsafe turn.mailAddress + places * Mail.bytes
+            let received = unsafe recv(mailbox, target, Mail.batch * Mail.bytes, Int32(MSG_DONTWAIT))
+            if received <= 0 { break }
+            places += received / Mail.bytes
+        }
+        return places
+    }
+
+    /// Room for another datagram behind so many places: else there may be more mail to receive.
+    package static func hasRoom(behind places: Int) -> Bool { places + Mail.batch <= Turn.inFlightCapacity }
 }
 
 /// Mail that is received outside of turns: the master's, whose work no successor repeats.
