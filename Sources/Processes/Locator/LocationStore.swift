@@ -76,6 +76,8 @@ struct StoreError: Error, CustomStringConvertible {
             unsafe sqlite3_busy_timeout(opened, LocationStore.busyTimeout)
             try run("PRAGMA journal_mode = WAL")
             try run("PRAGMA synchronous = FULL")
+            // In kB: the inner nodes of a million rows, so that a change reads one page at most.
+            try run("PRAGMA cache_size = -16384")
             try prepareSchema()
             unsafe begin = try prepare("BEGIN IMMEDIATE")
             unsafe commitStatement = try prepare("COMMIT")

@@ -1,4 +1,5 @@
 import CPlatform
+import CSQLite
 import Glibc
 import Mailbox
 import Platform
@@ -19,6 +20,7 @@ package enum LocatorMain {
         guard cp_die_with_parent(masterPid) != 0 else { return 0 }
         // Who is reachable where is nobody else's business.
         umask(0o027)
+        _ = csqlite_use_one_thread()
         guard var locator = attach() else { return 70 }
         locator.run()
         return 0
