@@ -9,7 +9,7 @@ import Transaction
 import Transport
 
 /// The state of a worker besides its shard; everything that must survive it lies in shared memory.
-struct WorkerProcess: ~Copyable {
+package struct WorkerProcess: ~Copyable {
     let state: SharedState
     let memory: Memory
     let shard: Shard
@@ -25,7 +25,7 @@ struct WorkerProcess: ~Copyable {
     /// Milliseconds, read once a turn.
     var now: UInt64 = 0
     /// A test's time, which stands still; 0: the clock's.
-    var virtualTime: UInt64 = 0
+    package var virtualTime: UInt64 = 0
     /// Mail to ourselves, handled before the turn commits: a fork in the same process takes the same path as
     /// one in another.
     var ownMail: [Mail] = []
@@ -52,7 +52,9 @@ struct WorkerProcess: ~Copyable {
     /// Places of the in-flight array that the last receive may have filled.
     private(set) var received = 0
 
-    init(state: SharedState, index: Int, keys: Keys, descriptors: WorkerDescriptors) throws(SystemError) {
+    package init(state: SharedState, index: Int, keys: Keys, descriptors: WorkerDescriptors)
+        throws(SystemError)
+    {
         self.state = state
         self.index = index
         self.keys = keys
@@ -107,7 +109,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     /// Takes what has arrived into the in-flight array.
-    mutating func receive() {
+    package mutating func receive() {
         received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
         FaultPoint.workerReceived.pass(memory)
     }
@@ -125,7 +127,7 @@ struct WorkerProcess: ~Copyable {
     /// One or more turns: handles what is in flight and what is due.
     ///
     /// - Parameter expires: false where timers are to wait for mail that is there.
-    mutating func handleTurn(expires: Bool = true) {
+    package mutating func handleTurn(expires: Bool = true) {
         work(expires: expires)
         FaultPoint.workerWorked.pass(memory)
         commit()
@@ -136,17 +138,7 @@ struct WorkerProcess: ~Copyable {
     /// All of a turn but its commit; commits before that whenever the logs fill.
     mutating func work(expires: Bool = true) {
         begin()
-        // Each commit may add to the list anew.
-        let failures = unsent
-        unsent = []
-        for failure in failures {
-            if turn.isFilling {
-                commit()
-                begin()
-            }
-            takeSendFailed(failure)
-            handleOwnMail()
-        }
+        if !unsent.isEmpty { takeUnsent() }
         while let next = turn.next() {
             if turn.isFilling {
                 commit()
@@ -188,6 +180,20 @@ struct WorkerProcess: ~Copyable {
         }
     }
 
+    private mutating func takeUnsent() {
+        // Each commit may add to the list anew.
+        let failures = unsent
+        unsent = []
+        for failure in failures {
+            if turn.isFilling {
+                commit()
+                begin()
+            }
+            takeSendFailed(failure)
+            handleOwnMail()
+        }
+    }
+
     private func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
 
     mutating func begin() {
@@ -212,20 +218,16 @@ struct WorkerProcess: ~Copyable {
     private mutating func flush() {
         let entries = turn.entryCount
         if entries > 0 {
-            var failures = unsent
-            var told = log
             // Before it leaves, or its answer would seem to have come first.
             let time = trace.isOn ? Clock.epochMicroseconds() : 0
             let result = sender.flush(
-                turn, count: entries, isWatched: trace.isOn,
-                onFailure: { entry, code in
+                turn, count: entries, isWatched: trace.isOn, &unsent, &log,
+                onFailure: { failures, entry, code in
                     if entry.transaction.isNone { return }
                     var failure = WorkerProcess.failure(of: entry)
                     failure.status = UInt16(truncatingIfNeeded: code)
                     failures.append(failure)
-                }, onEnd: { entry, code in trace.note(entry, code, time, &told) })
-            log = told
-            unsent = failures
+                }, onEnd: { [trace] log, entry, code in trace.note(entry, code, time, &log) })
             state.counters.add(.messagesSent, me, UInt64(result.sent))
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
             FaultPoint.outboxSent.pass(memory)
@@ -345,11 +347,17 @@ struct WorkerSettings: BitwiseCopyable {
 }
 
 /// The descriptors a worker lives by: those it inherits, or a test's.
-struct WorkerDescriptors: BitwiseCopyable {
+package struct WorkerDescriptors: BitwiseCopyable {
     var mailbox: Int32
     /// Writing ends of the others' mailboxes, by process number.
-    var peers: InlineArray<68, Int32>
-    var sockets: InlineArray<16, Int32>
+    package var peers: InlineArray<68, Int32>
+    package var sockets: InlineArray<16, Int32>
+
+    package init(mailbox: Int32, peers: InlineArray<68, Int32>, sockets: InlineArray<16, Int32>) {
+        self.mailbox = mailbox
+        self.peers = peers
+        self.sockets = sockets
+    }
 
     /// By the numbers of `ChildDescriptors`.
     static var inherited: WorkerDescriptors {

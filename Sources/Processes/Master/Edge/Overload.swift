@@ -13,7 +13,7 @@ import SharedState
 ///
 /// A quarter, because each call brings six messages more, and a round trip through the proxy waits twice: while that
 /// is less than T1, nobody sends anything again, and all of a worker's time goes into calls that complete.
-struct Overload {
+struct Overload: ~Copyable {
     private let state: SharedState
     private let locatorSeen: SeenMail
     let recent: RecentRequests

@@ -14,7 +14,7 @@ import Syntax
 ///     connection ──frame──▶ ↑
 ///
 /// Requests go by keyed hash of Call-ID, so all of a call meets in one worker; responses by our own branch.
-@safe struct Reception: ~Copyable {
+@safe package struct Reception: ~Copyable {
     private static let batch = Int(cp_batch)
     private static let spillBytes = 65536 - Slots.smallCapacity
 
@@ -32,7 +32,7 @@ import Syntax
     var trace: MessageTrace
 
     /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
-    init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
+    package init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
         core = ProxyCore(state, keys: keys)
         stateless = Stateless(state, sockets: sockets)
         overload = Overload(state)
@@ -60,11 +60,14 @@ import Syntax
         unsafe spill.deallocate()
     }
 
+    /// Looks at all queues; in each turn of the loop.
+    package mutating func measure(_ now: UInt64) { overload.measure(now) }
+
     /// Receives one batch from a listener's socket and dispatches it; the number of datagrams.
     ///
     /// - Parameters: address: of the listener; isLeaving: a reload may take it away, so that those who read the new
     ///   configuration are told what it was called.
-    mutating func receive(
+    package mutating func receive(
         from socket: Int32, listener: UInt16, address: SocketAddress, isLeaving: Bool = false
     ) -> Int {
         while hand.count < Reception.batch, let slot = pool.takeSmall() { hand.append(slot) }
