@@ -79,7 +79,7 @@ extension WorkerProcess {
     }
 
     /// True where a Via below ours says who a response is for, and it is no broadcast (RFC 4475 §3.3.10).
-    private func isForSomeone(_ message: Message) -> Bool {
+    private mutating func isForSomeone(_ message: Message) -> Bool {
         guard message.index.topVia.rest != 0 || message.index.first(.via).count > 1 else { return false }
         guard let next = message.secondVia(),
             let address = SocketAddress(host: message.bytes.slice(next.host), port: 5060)

@@ -9,6 +9,9 @@ import Transaction
 import Transport
 
 /// The state of a worker besides its shard; everything that must survive it lies in shared memory.
+///
+/// Its methods are mutating, also those that change nothing: another one, called by a mutating one, is handed a copy
+/// of these three kilobytes.
 package struct WorkerProcess: ~Copyable {
     let state: SharedState
     let memory: Memory
@@ -38,6 +41,8 @@ package struct WorkerProcess: ~Copyable {
     /// Messages without a transaction that wait for the resolver.
     var parked = 0
     private var nextOwnMail = 0
+    /// The request that was stored last: most forks begin in the turn in which theirs has come.
+    var scanned = ScannedRequest()
     /// Requests that the kernel has refused to send; their forks hear of it in the next turn.
     private var unsent: [Mail] = []
     /// Where the next outgoing slot is looked for.
@@ -194,7 +199,7 @@ package struct WorkerProcess: ~Copyable {
         }
     }
 
-    private func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
+    private mutating func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
 
     mutating func begin() {
         now = time()
@@ -312,8 +317,21 @@ package struct WorkerProcess: ~Copyable {
 
     /// The bytes and index of a message in a slot.
     @_lifetime(immortal)
-    func message(in slot: SlotReference) -> Message {
+    mutating func message(in slot: SlotReference) -> Message {
         Message(state.slots.bytes(slot.index), memory.load(state.slots.indexOffset(slot.index)))
+    }
+}
+
+/// A stored request and its index, which need not be made again as long as it is current.
+struct ScannedRequest: BitwiseCopyable {
+    private(set) var reference = StoredReference.none
+    private(set) var index = MessageIndex()
+
+    init() {}
+
+    init(_ reference: StoredReference, _ index: MessageIndex) {
+        self.reference = reference
+        self.index = index
     }
 }
 

@@ -49,11 +49,15 @@ package struct UndoLog: BitwiseCopyable {
         precondition(offset & 7 == 0)
         let whole = MemoryLayout<T>.size & ~7
         let rest = MemoryLayout<T>.size & 7
+        // Checked once, not for each word.
+        let target = unsafe memory.address(offset, count: (MemoryLayout<T>.size + 7) & ~7)
         unsafe withUnsafeBytes(of: value) { bytes in
-            for index in stride(from: 0, to: whole, by: 8) {
-                let new = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-                let old = memory.load(offset &+ index, as: UInt64.self)
+            var index = 0
+            while index < whole {
+                let new = unsafe bytes.baseAddress!.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                let old = unsafe target.load(fromByteOffset: index, as: UInt64.self)
                 if new != old { change(offset &+ index, old, new) }
+                index &+= 8
             }
             if rest != 0 {
                 // The structure ends within this word; what lies behind it stays.
