@@ -28,8 +28,8 @@ extension WorkerProcess {
 
     /// The record of an attempt of a fork; 0 where there is none.
     mutating func find(_ transaction: TransactionReference, fork: UInt8, attempt: UInt8 = 0) -> UInt32 {
-        let branch = Branch(transaction, fork: fork, attempt: attempt, keys: keys)
-        return shard.table.find(kind: RecordKind.fork, key: branch.key(keys: keys, cancel: false))
+        let key = Branch.key(transaction, fork: fork, attempt: attempt, keys: keys, cancel: false)
+        return shard.table.find(kind: RecordKind.fork, key: key)
     }
 
     /// The attempt that a fork is at; 0 where it has ended, or never was.
@@ -75,9 +75,9 @@ extension WorkerProcess {
         var list = CandidateList()
         if !candidates.isNone {
             list = candidateList(candidates)
-        } else if let found = core.candidates(of: placed, in: targetBytes, seed: lot(order), now: now) {
-            list = found
-        } else {
+        } else if !core.findCandidates(
+            of: placed, in: targetBytes, seed: placed.name.isEmpty ? 0 : lot(order), now: now, into: &list)
+        {
             resolve(order, placed.target.question, targetBytes.extracting(placed.name), cell)
             return
         }

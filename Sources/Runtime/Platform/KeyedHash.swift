@@ -19,7 +19,7 @@ package struct KeyedHash: BitwiseCopyable {
         v3 = key1 ^ 0x7465_6462_7974_6573
     }
 
-    private mutating func round() {
+    @inline(__always) private mutating func round() {
         v0 = v0 &+ v1
         v1 = (v1 << 13 | v1 >> 51) ^ v0
         v0 = v0 << 32 | v0 >> 32
@@ -32,7 +32,7 @@ package struct KeyedHash: BitwiseCopyable {
         v2 = v2 << 32 | v2 >> 32
     }
 
-    private mutating func compress(_ word: UInt64) {
+    @inline(__always) private mutating func compress(_ word: UInt64) {
         v3 ^= word
         round()
         v0 ^= word

@@ -108,6 +108,13 @@ package struct Branch: BitwiseCopyable, Equatable {
 
     /// The look-up key of the fork's record.
     package func key(keys: Keys, cancel: Bool) -> UInt64 {
+        Branch.key(transaction, fork: fork, attempt: attempt, keys: keys, cancel: cancel)
+    }
+
+    /// The same where nothing else of the branch is wanted.
+    package static func key(
+        _ transaction: TransactionReference, fork: UInt8, attempt: UInt8, keys: Keys, cancel: Bool
+    ) -> UInt64 {
         var hash = keys.tables
         hash.combine(transaction.rawValue)
         hash.combine(UInt64(fork) << 16 | UInt64(attempt) << 8 | (cancel ? 1 : 0))
