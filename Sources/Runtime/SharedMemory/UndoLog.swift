@@ -32,9 +32,9 @@ package struct UndoLog: BitwiseCopyable {
     @inline(__always) private func change(_ offset: Int, _ old: UInt64, _ new: UInt64) {
         let count = self.count
         precondition(count < capacity, "undo log full")
-        let entry = base + 64 + count &* 16
-        memory.store(UInt64(offset), at: entry)
-        memory.store(old, at: entry + 8)
+        let entry = unsafe memory.address(base &+ 64 &+ count &* 16, count: 16)
+        unsafe entry.storeBytes(of: UInt64(offset), as: UInt64.self)
+        unsafe entry.storeBytes(of: old, toByteOffset: 8, as: UInt64.self)
         Ordering.compilerFence()
         FaultPoint.undoNoted.pass(memory)
         memory.store(UInt64(count &+ 1), at: base)
