@@ -112,7 +112,7 @@ package struct Branch: BitwiseCopyable, Equatable {
         let isDigit = (low &+ ones &* (0x80 - 0x30)) & ~(low &+ ones &* (0x80 - 0x3A))
         let isLetter = (low &+ ones &* (0x80 - 0x61)) & ~(low &+ ones &* (0x80 - 0x67))
         if (isDigit | isLetter) & ~word & high != high { return nil }
-        var value = (word & ones &* 0x0F) &+ (isLetter & high) >> 7 &* 9
+        var value = (word & 0x0F0F_0F0F_0F0F_0F0F) &+ (isLetter & high) >> 7 &* 9
         value = (value | value >> 4) & 0x00FF_00FF_00FF_00FF
         value = (value | value >> 8) & 0x0000_FFFF_0000_FFFF
         return (value | value >> 16) & 0xFFFF_FFFF
