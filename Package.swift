@@ -107,6 +107,15 @@ let package = Package(
             ],
             path: "Sources/Programs/sipforkctl", swiftSettings: swiftSettings, linkerSettings: linkerSettings),
 
+        // Counted by callgrind: Tests/Instructions/run.
+        .executableTarget(
+            name: "instructions",
+            dependencies: [
+                "Mailbox", "Master", "Platform", "SharedMemory", "SharedState", "Worker",
+            ],
+            path: "Tests/Instructions", exclude: ["run"], swiftSettings: swiftSettings,
+            linkerSettings: linkerSettings),
+
         // Tests.
         tests("Platform", []),
         tests("Configuration", ["Platform"]),

@@ -88,15 +88,20 @@ static void find_local(struct msghdr *message, struct sockaddr_storage *local) {
 }
 
 int cp_receive(int fd, struct cp_datagram *d, int count, int local) {
-    struct mmsghdr messages[cp_batch];
-    char control[cp_batch][control_bytes] __attribute__((aligned(8)));
+    // Made once for a batch: what the kernel changes is put back below. Most calls find one datagram.
+    static _Thread_local struct mmsghdr messages[cp_batch];
+    static _Thread_local char control[cp_batch][control_bytes] __attribute__((aligned(8)));
+    static _Thread_local const struct cp_datagram *made_for;
+    static _Thread_local int made_local;
     if (count > cp_batch) count = cp_batch;
-    for (int i = 0; i < count; i++) {
-        messages[i].msg_hdr = (struct msghdr){
-            .msg_name = &d[i].peer, .msg_namelen = sizeof d[i].peer, .msg_iov = d[i].parts,
-            .msg_iovlen = (size_t)d[i].part_count, .msg_control = local ? control[i] : NULL,
-            .msg_controllen = local ? control_bytes : 0};
-        messages[i].msg_len = 0;
+    if (d != made_for || local != made_local) {
+        for (int i = 0; i < cp_batch; i++)
+            messages[i].msg_hdr = (struct msghdr){
+                .msg_name = &d[i].peer, .msg_namelen = sizeof d[i].peer, .msg_iov = d[i].parts,
+                .msg_iovlen = 2, .msg_control = local ? control[i] : NULL,
+                .msg_controllen = local ? control_bytes : 0};
+        made_for = d;
+        made_local = local;
     }
     int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) {
@@ -104,6 +109,8 @@ int cp_receive(int fd, struct cp_datagram *d, int count, int local) {
         d[i].peer_length = messages[i].msg_hdr.msg_namelen;
         d[i].local.ss_family = AF_UNSPEC;
         if (local) find_local(&messages[i].msg_hdr, &d[i].local);
+        messages[i].msg_hdr.msg_namelen = sizeof d[i].peer;
+        messages[i].msg_hdr.msg_controllen = local ? control_bytes : 0;
     }
     return n;
 }

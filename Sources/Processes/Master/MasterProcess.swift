@@ -131,7 +131,7 @@ struct MasterProcess: ~Copyable {
                 arrived: state.counters.value(.messagesReceived, .master), now: Clock.microseconds())
             if pause > 0 && !isMore { usleep(pause) }
             let events = poller.wait(milliseconds: patience(now))
-            reception.overload.measure(Clock.milliseconds())
+            reception.measure(Clock.milliseconds())
             FaultPoint.masterWoken.pass(state.memory)
             let isReader = reception.stateless.isActive
             if isReader { state.processes.beginTurn(.master) }

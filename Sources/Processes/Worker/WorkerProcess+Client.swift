@@ -16,8 +16,8 @@ extension WorkerProcess {
             return
         }
         let isCancel = message.index.cseqMethod == .cancel
-        let key = Branch(mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys)
-            .key(keys: keys, cancel: isCancel)
+        let key = Branch.key(
+            mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys, cancel: isCancel)
         let cell = shard.table.find(kind: isCancel ? RecordKind.cancel : RecordKind.fork, key: key)
         if cell == 0 || !isCancel && fork(cell).isResolving {
             // RFC 6026 §7.2: a stray response is not forwarded.
@@ -79,7 +79,7 @@ extension WorkerProcess {
     }
 
     /// True where a Via below ours says who a response is for, and it is no broadcast (RFC 4475 §3.3.10).
-    private func isForSomeone(_ message: Message) -> Bool {
+    private mutating func isForSomeone(_ message: Message) -> Bool {
         guard message.index.topVia.rest != 0 || message.index.first(.via).count > 1 else { return false }
         guard let next = message.secondVia(),
             let address = SocketAddress(host: message.bytes.slice(next.host), port: 5060)
@@ -125,8 +125,8 @@ extension WorkerProcess {
     /// The transport could not send what a fork wanted to, or its connection broke (§17.1.4).
     mutating func takeSendFailed(_ mail: Mail) {
         let isCancel = mail.flags & 1 != 0
-        let key = Branch(mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys)
-            .key(keys: keys, cancel: isCancel)
+        let key = Branch.key(
+            mail.transaction, fork: mail.fork, attempt: mail.attempt, keys: keys, cancel: isCancel)
         let cell = shard.table.find(kind: isCancel ? RecordKind.cancel : RecordKind.fork, key: key)
         if cell == 0 { return }
         var record = fork(cell)

@@ -18,22 +18,22 @@ extension WorkerProcess {
     private static var longestStreamMessage: Int { 65535 }
     /// RFC 3261 §18.1.1: what is longer goes by a transport that knows of congestion.
     private static var longestUDPRequest: Int { 1300 }
-    func fork(_ cell: UInt32) -> ForkRecord { memory.load(shard.table.offset(cell)) }
+    mutating func fork(_ cell: UInt32) -> ForkRecord { memory.load(shard.table.offset(cell)) }
 
-    func store(_ record: ForkRecord, _ cell: UInt32) {
+    mutating func store(_ record: ForkRecord, _ cell: UInt32) {
         var copy = record
         copy.header = shard.table.header(cell)
         turn.undo.write(copy, at: shard.table.offset(cell))
     }
 
     /// The record of an attempt of a fork; 0 where there is none.
-    func find(_ transaction: TransactionReference, fork: UInt8, attempt: UInt8 = 0) -> UInt32 {
-        let branch = Branch(transaction, fork: fork, attempt: attempt, keys: keys)
-        return shard.table.find(kind: RecordKind.fork, key: branch.key(keys: keys, cancel: false))
+    mutating func find(_ transaction: TransactionReference, fork: UInt8, attempt: UInt8 = 0) -> UInt32 {
+        let key = Branch.key(transaction, fork: fork, attempt: attempt, keys: keys, cancel: false)
+        return shard.table.find(kind: RecordKind.fork, key: key)
     }
 
     /// The attempt that a fork is at; 0 where it has ended, or never was.
-    func findCurrent(_ transaction: TransactionReference, fork number: UInt8) -> UInt32 {
+    mutating func findCurrent(_ transaction: TransactionReference, fork number: UInt8) -> UInt32 {
         for attempt in 0..<UInt8(CandidateList.capacity) {
             // An attempt that failed may be forgotten, so a gap says nothing.
             let cell = find(transaction, fork: number, attempt: attempt)
@@ -53,7 +53,7 @@ extension WorkerProcess {
     ///
     /// - Parameter cell: the record that has waited for the resolver; 0: a new one is made.
     mutating func launch(_ order: ForkOrder, attempt: UInt8, candidates: StoredReference, into cell: UInt32) {
-        let owner = state.shard(order.server.worker).stored
+        let owner = stored(by: order.server.worker)
         guard owner.isCurrent(order.source), owner.isCurrent(order.targets) else {
             // The server transaction is over: nobody asks any more.
             shard.stored.free(candidates)
@@ -63,8 +63,7 @@ extension WorkerProcess {
         // Read once: another worker may write both anew, and then they have another length.
         let bytes = owner.bytes(order.source)
         let targetBytes = owner.bytes(order.targets)
-        var index = MessageIndex()
-        guard Scanner.scan(bytes, into: &index) == .complete,
+        guard let index = index(of: order, bytes),
             let set = TargetSet(targetBytes), let placed = set.target(order.fork),
             // Another worker's bytes, which it may be writing anew.
             Int(set.head.source.listener) < ConfigurationSnapshot.maximumListeners
@@ -76,9 +75,9 @@ extension WorkerProcess {
         var list = CandidateList()
         if !candidates.isNone {
             list = candidateList(candidates)
-        } else if let found = core.candidates(of: placed, in: targetBytes, seed: lot(order), now: now) {
-            list = found
-        } else {
+        } else if !core.findCandidates(
+            of: placed, in: targetBytes, seed: placed.name.isEmpty ? 0 : lot(order), now: now, into: &list)
+        {
             resolve(order, placed.target.question, targetBytes.extracting(placed.name), cell)
             return
         }
@@ -89,7 +88,19 @@ extension WorkerProcess {
         send(message, set, placed, in: targetBytes, order, attempt, &list, candidates, cell)
     }
 
-    private func lot(_ order: ForkOrder) -> UInt64 {
+    /// The index of a fork's request; nil where that is changing: another worker's may be.
+    private mutating func index(of order: ForkOrder, _ bytes: Span<UInt8>) -> MessageIndex? {
+        if order.source == scanned.reference && order.server.worker == index { return scanned.index }
+        var index = MessageIndex()
+        return Scanner.scan(bytes, into: &index) == .complete ? index : nil
+    }
+
+    /// What a worker stores: our own, most often.
+    private mutating func stored(by worker: Int) -> StoredMessages {
+        worker == index ? shard.stored : state.shard(worker).stored
+    }
+
+    private mutating func lot(_ order: ForkOrder) -> UInt64 {
         Branch(order.server, fork: order.fork, attempt: 0, keys: keys).check
     }
 
@@ -125,7 +136,7 @@ extension WorkerProcess {
         let request = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
         // The owner may have ended meanwhile and its cells be used again: then what was read is worth nothing.
         Ordering.fullFence()
-        let owner = state.shard(order.server.worker).stored
+        let owner = stored(by: order.server.worker)
         guard owner.isCurrent(order.source), owner.isCurrent(order.targets), !writer.overflowed else {
             shard.stored.free(request)
             fail(order, 503, candidates, cell)
@@ -172,12 +183,12 @@ extension WorkerProcess {
         shard.wheel.schedule(new, due: record.deadline)
     }
 
-    private func listener(for candidate: Candidate, _ preferred: Int) -> Int? {
+    private mutating func listener(for candidate: Candidate, _ preferred: Int) -> Int? {
         core.identity.listener(for: candidate.address, candidate.transport, preferred: preferred)
     }
 
     /// The request as this fork sends it.
-    private func write(
+    private mutating func write(
         _ message: Message, _ set: TargetSet, _ placed: PlacedTarget, in bytes: Span<UInt8>,
         _ listener: Int, _ branch: Branch, _ breadth: UInt8, to writer: inout ByteWriter
     ) {
@@ -198,7 +209,7 @@ extension WorkerProcess {
 
     // MARK: candidates
 
-    private func candidateList(_ reference: StoredReference) -> CandidateList {
+    private mutating func candidateList(_ reference: StoredReference) -> CandidateList {
         let place = shard.stored.locate(reference)
         var list = CandidateList()
         for offset in stride(from: 0, to: place.count, by: Candidate.bytes) {
@@ -208,7 +219,7 @@ extension WorkerProcess {
     }
 
     /// None where there is no room: then the first candidate is the only one.
-    private func store(_ list: CandidateList) -> StoredReference {
+    private mutating func store(_ list: CandidateList) -> StoredReference {
         guard let room = shard.stored.reserve(list.count * Candidate.bytes) else { return .none }
         for index in 0..<list.count { memory.store(list[index], at: room.offset + index * Candidate.bytes) }
         return shard.stored.seal(room, length: list.count * Candidate.bytes)
@@ -270,7 +281,7 @@ extension WorkerProcess {
         send(mail, to: .resolver)
     }
 
-    func storeQuestion(_ kind: DNSQuestion.Kind, _ name: Span<UInt8>) -> StoredReference? {
+    mutating func storeQuestion(_ kind: DNSQuestion.Kind, _ name: Span<UInt8>) -> StoredReference? {
         guard let room = shard.stored.reserve(1 + name.count) else { return nil }
         var writer = memory.writer(room.offset, capacity: room.capacity)
         writer.append(kind.rawValue)
@@ -302,7 +313,7 @@ extension WorkerProcess {
     // MARK: ends
 
     /// Removes the record of a fork that has waited for the resolver; 0 is none.
-    func drop(_ cell: UInt32) {
+    mutating func drop(_ cell: UInt32) {
         if cell == 0 { return }
         shard.stored.free(fork(cell).request)
         shard.wheel.cancel(cell)

@@ -9,26 +9,34 @@ extension WorkerProcess {
     ///
     /// - Parameter reason: the phrase of the answer, which is ours.
     mutating func logEnd(_ record: ServerRecord, _ request: Message, status: UInt16, reason: StaticString) {
-        logEnd(record, request, status) { $0.append(reason) }
+        if countEnd(record, status) { logEnd(record, request, status) { $0.append(reason) } }
     }
 
     /// - Parameter response: the answer, which came from elsewhere.
-    mutating func logEnd(_ record: ServerRecord, _ request: Message, _ response: Message) {
+    mutating func logEnd(_ record: ServerRecord, _ response: Message) {
+        guard countEnd(record, response.status), let request = storedMessage(record.request) else { return }
         let reason = response.reason
         logEnd(record, request, response.status) { $0.append(reason, from: 0, to: min(reason.count, 100)) }
+    }
+
+    /// A challenge is no failure, nor is a caller who hangs up.
+    private static func isFailure(_ status: UInt16) -> Bool {
+        status >= 300 && status != 401 && status != 407 && status != 487
+    }
+
+    /// Counts the end of a call; true where it is to be told of.
+    private mutating func countEnd(_ record: ServerRecord, _ status: UInt16) -> Bool {
+        guard record.isInvite else { return false }
+        // An INVITE within a dialog is none of `callsStarted` either.
+        if !record.isInDialog { state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me) }
+        return (settings.logCalls == 2 || settings.logCalls == 1 && WorkerProcess.isFailure(status))
+            && log.isWanted(.info)
     }
 
     private mutating func logEnd(
         _ record: ServerRecord, _ request: Message, _ status: UInt16, _ reason: (inout ByteWriter) -> Void
     ) {
-        guard record.isInvite else { return }
-        // An INVITE within a dialog is none of `callsStarted` either.
-        if request.toTag.isEmpty { state.counters.add(status < 300 ? .callsAnswered : .callsFailed, me) }
-        // A challenge is no failure, nor is a caller who hangs up.
-        let isFailure = status >= 300 && status != 401 && status != 407 && status != 487
-        guard settings.logCalls == 2 || settings.logCalls == 1 && isFailure, log.isWanted(.info) else {
-            return
-        }
+        let isFailure = WorkerProcess.isFailure(status)
         var text = line
         text.append(isFailure ? "call failed: " : status < 300 ? "call answered: " : "call ended: ")
         text.append(decimal: UInt64(status))
@@ -115,7 +123,7 @@ extension WorkerProcess {
         log.commit(entry)
     }
 
-    func describe(_ entry: inout LogEntry, _ message: Message, _ endpoint: Endpoint) {
+    mutating func describe(_ entry: inout LogEntry, _ message: Message, _ endpoint: Endpoint) {
         entry.add(.callID, message.callID)
         entry.add(.method, message.methodToken)
         entry.add(.from, message.value(.from))

@@ -64,7 +64,7 @@ extension WorkerProcess {
 
     #if DEBUG
         /// A test wants a timer of a fork to trap.
-        func meetTrigger(timerOf cell: UInt32) {
+        mutating func meetTrigger(timerOf cell: UInt32) {
             guard shard.table.header(cell).kind == RecordKind.fork,
                 let request = storedMessage(fork(cell).request)
             else { return }

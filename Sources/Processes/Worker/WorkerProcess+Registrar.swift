@@ -74,7 +74,7 @@ extension WorkerProcess {
 
     /// §10.3 step 8: every current binding, with its remaining time. And the Path back to a phone that knows
     /// what that is (RFC 3327 §5.3).
-    private func writeBindings(_ request: Message, to writer: inout ByteWriter) {
+    private mutating func writeBindings(_ request: Message, to writer: inout ByteWriter) {
         writer.append("Supported: ")
         writer.append(OptionTags.supported)
         writer.append("\r\n")

@@ -35,7 +35,7 @@ extension WorkerProcess {
     }
 
     /// The transaction of a request; 0 where there is none.
-    private func findServer(key: UInt64, mergedKey: UInt64?) -> UInt32 {
+    private mutating func findServer(key: UInt64, mergedKey: UInt64?) -> UInt32 {
         let known = shard.table.find(kind: RecordKind.server, key: key)
         guard known == 0, let mergedKey else { return known }
         let merged = shard.table.find(kind: RecordKind.server, key: mergedKey)
@@ -43,7 +43,7 @@ extension WorkerProcess {
     }
 
     /// RFC 3261 §17.2.3: branch, sent-by and method; without the magic cookie, what RFC 2543 compares.
-    func serverKey(_ message: Message, as method: Method) -> UInt64 {
+    mutating func serverKey(_ message: Message, as method: Method) -> UInt64 {
         var hash = keys.tables
         let via = message.index.topVia
         hash.combine(message.bytes.slice(via.branch))
@@ -118,7 +118,7 @@ extension WorkerProcess {
     }
 
     /// §17.2.3: without the magic cookie an ACK must have the To tag of the response that it is for.
-    private func acknowledges(_ ack: Message, _ cell: UInt32) -> Bool {
+    private mutating func acknowledges(_ ack: Message, _ cell: UInt32) -> Bool {
         if ack.index.topVia.hasMagicCookie { return true }
         guard let response = storedMessage(server(cell).response), !response.toTag.isEmpty else {
             return true
@@ -215,6 +215,7 @@ extension WorkerProcess {
             let stored = shard.stored.store(message.bytes.slice(message.index.whole))
         {
             request = stored
+            if message.index.start == 0 { scanned = ScannedRequest(stored, message.index) }
             cell = shard.table.insert(kind: RecordKind.server, key: key)
         }
         if cell == 0 {
@@ -230,6 +231,7 @@ extension WorkerProcess {
         record.method = message.method.rawValue
         record.branchKey = branchKey
         record.createdAt = now
+        record.isInDialog = !message.toTag.isEmpty
         let effects =
             record.isInvite
             ? record.invite.start(now: now, values: values, reliable: record.endpoint.isReliable)

@@ -8,7 +8,7 @@ import Transaction
 /// upstream.
 extension WorkerProcess {
     /// The server transaction that mail of a fork is for; nil where it is over.
-    private func serverCell(_ mail: Mail) -> UInt32? {
+    private mutating func serverCell(_ mail: Mail) -> UInt32? {
         let reference = mail.transaction
         guard reference.worker == index,
             shard.table.isCurrent(reference.cell, kind: RecordKind.server, generation: reference.generation)
@@ -70,7 +70,7 @@ extension WorkerProcess {
     }
 
     /// A fork owes nothing any more, and its part of Max-Breadth is free again.
-    private func close(_ mail: Mail, _ record: inout ServerRecord) {
+    private mutating func close(_ mail: Mail, _ record: inout ServerRecord) {
         let bit = UInt64(1) << UInt64(mail.fork & 63)
         // A second 2xx of the same fork holds nothing.
         if record.open & bit != 0 { record.breadth += UInt8(truncatingIfNeeded: mail.flags) }
@@ -137,11 +137,11 @@ extension WorkerProcess {
 
     /// Once a final response has left there is nothing to choose any more. A 408 would not be sent for a
     /// non-INVITE (RFC 4320 §4.2), so it must not stand in the way of one that would.
-    private func isToBeChosenFrom(_ status: UInt16, _ record: ServerRecord) -> Bool {
+    private mutating func isToBeChosenFrom(_ status: UInt16, _ record: ServerRecord) -> Bool {
         !record.request.isNone && (record.isInvite || status != 408)
     }
 
-    private func offerLocal(_ record: inout ServerRecord, status: UInt16, fork: UInt8) {
+    private mutating func offerLocal(_ record: inout ServerRecord, status: UInt16, fork: UInt8) {
         if !isToBeChosenFrom(status, record) || !record.bestResponse.offer(status: status, fork: fork) {
             return
         }
@@ -176,9 +176,7 @@ extension WorkerProcess {
                 status: status, now: now, values: values, reliable: record.endpoint.isReliable)
         if effects.contains(.sendResponse) {
             transmit(record.best, to: record.endpoint)
-            if let request = storedMessage(record.request), let best = storedMessage(record.best) {
-                logEnd(record, request, best)
-            }
+            if let best = storedMessage(record.best) { logEnd(record, best) }
             shard.stored.free(record.response)
             record.response = record.best
             record.best = .none
@@ -204,11 +202,7 @@ extension WorkerProcess {
             return
         }
         record.status = status
-        if status >= 200 {
-            if let request = storedMessage(record.request) {
-                logEnd(record, request, message)
-            }
-        }
+        if status >= 200 { logEnd(record, message) }
         if effects.contains(.forgetResponse) {
             // Not kept, so it leaves straight from its slot, in two parts.
             transmitCut(message, slot, to: record.endpoint)
@@ -243,7 +237,7 @@ extension WorkerProcess {
 
     /// The guard is for forks in processes that are gone for good: well behind every timer of the fork
     /// itself.
-    func extendGuard(_ record: inout ServerRecord) {
+    mutating func extendGuard(_ record: inout ServerRecord) {
         let patience =
             record.isInvite ? UInt64(values.c) + 2 * values.transactionTimeout : 2 * values.transactionTimeout
         record.guardAt = now + patience

@@ -56,7 +56,7 @@ extension WorkerProcess {
         return record.open != 0
     }
 
-    private func mayGoOn(_ record: ServerRecord, after end: ForkEnd) -> Bool {
+    private mutating func mayGoOn(_ record: ServerRecord, after end: ForkEnd) -> Bool {
         record.search != .failover || end == .silence || end == .unreachable
     }
 
@@ -98,7 +98,7 @@ extension WorkerProcess {
     }
 
     /// The targets that were not tried yet and whose turn has come.
-    private func dueTargets(_ record: ServerRecord) -> UInt64 {
+    private mutating func dueTargets(_ record: ServerRecord) -> UInt64 {
         let left = ServerRecord.forkMask(record.forkCount) & ~record.started
         if record.search == .parallel { return left }
         var best = -1
@@ -114,12 +114,12 @@ extension WorkerProcess {
         return due
     }
 
-    func target(_ fork: UInt8, _ record: ServerRecord) -> ForkTarget? {
+    mutating func target(_ fork: UInt8, _ record: ServerRecord) -> ForkTarget? {
         TargetSet(shard.stored.bytes(targetSet(of: fork, record)))?.target(fork)?.target
     }
 
     /// The set that the target of a fork is in.
-    private func targetSet(of fork: UInt8, _ record: ServerRecord) -> StoredReference {
+    private mutating func targetSet(of fork: UInt8, _ record: ServerRecord) -> StoredReference {
         var reference = record.targets
         while let set = TargetSet(shard.stored.bytes(reference)), Int(set.head.firstFork) > Int(fork) {
             reference = set.head.previous
@@ -128,7 +128,7 @@ extension WorkerProcess {
     }
 
     /// Frees all target sets of a request.
-    func freeTargets(_ record: inout ServerRecord) {
+    mutating func freeTargets(_ record: inout ServerRecord) {
         var reference = record.targets
         while !reference.isNone {
             guard let set = TargetSet(shard.stored.bytes(reference)) else {
@@ -187,7 +187,7 @@ extension WorkerProcess {
         return true
     }
 
-    private func contactsBytes(_ redirect: Message, atMost limit: Int) -> Int {
+    private mutating func contactsBytes(_ redirect: Message, atMost limit: Int) -> Int {
         var contacts = redirect.values(.contact)
         var bytes = 0
         for _ in 0..<limit {
@@ -198,7 +198,7 @@ extension WorkerProcess {
     }
 
     /// True where the URI is a target of the request already.
-    private func isTried(_ contact: Span<UInt8>, _ record: ServerRecord) -> Bool {
+    private mutating func isTried(_ contact: Span<UInt8>, _ record: ServerRecord) -> Bool {
         for fork in 0..<record.forkCount {
             let bytes = shard.stored.bytes(targetSet(of: fork, record))
             if let known = TargetSet(bytes)?.target(fork), SIPURI.equal(bytes.extracting(known.uri), contact)

@@ -6,16 +6,16 @@ import Transaction
 
 /// Server transactions: their records, timers and responses.
 extension WorkerProcess {
-    func store(_ record: ServerRecord, _ cell: UInt32) {
+    mutating func store(_ record: ServerRecord, _ cell: UInt32) {
         var copy = record
         // Chains and timer links change in place; the copy may be older.
         copy.header = shard.table.header(cell)
         turn.undo.write(copy, at: shard.table.offset(cell))
     }
 
-    func server(_ cell: UInt32) -> ServerRecord { memory.load(shard.table.offset(cell)) }
+    mutating func server(_ cell: UInt32) -> ServerRecord { memory.load(shard.table.offset(cell)) }
 
-    func reference(_ record: ServerRecord, _ cell: UInt32) -> TransactionReference {
+    mutating func reference(_ record: ServerRecord, _ cell: UInt32) -> TransactionReference {
         TransactionReference(worker: index, cell: cell, generation: record.header.generation)
     }
 
@@ -48,7 +48,7 @@ extension WorkerProcess {
         }
     }
 
-    private func forgetRequest(_ record: inout ServerRecord) {
+    private mutating func forgetRequest(_ record: inout ServerRecord) {
         shard.stored.free(record.request)
         freeTargets(&record)
         shard.stored.free(record.best)
@@ -56,14 +56,14 @@ extension WorkerProcess {
         record.best = .none
     }
 
-    private func forgetResponse(_ record: inout ServerRecord) {
+    private mutating func forgetResponse(_ record: inout ServerRecord) {
         shard.stored.free(record.response)
         record.response = .none
     }
 
     /// The stored request again as a message; nil once it was forgotten.
     @_lifetime(immortal)
-    func storedMessage(_ reference: StoredReference) -> Message? {
+    mutating func storedMessage(_ reference: StoredReference) -> Message? {
         if reference.isNone { return nil }
         let bytes = shard.stored.bytes(reference)
         var index = MessageIndex()

@@ -63,12 +63,12 @@ extension WorkerProcess {
 
     static var unresolved: StaticString { "Next hop cannot be resolved" }
 
-    func draft(in room: StoredMessages.Reservation, _ request: RoutedRequest) -> TargetSetDraft {
+    mutating func draft(in room: StoredMessages.Reservation, _ request: RoutedRequest) -> TargetSetDraft {
         TargetSetDraft(
             memory.writer(room.offset, capacity: room.capacity), source: request.source.endpoint)
     }
 
-    func seal(_ draft: TargetSetDraft, in room: StoredMessages.Reservation) -> StoredReference {
+    mutating func seal(_ draft: TargetSetDraft, in room: StoredMessages.Reservation) -> StoredReference {
         shard.stored.seal(room, length: draft.written.count)
     }
 

@@ -9,7 +9,10 @@ import Transaction
 import Transport
 
 /// The state of a worker besides its shard; everything that must survive it lies in shared memory.
-struct WorkerProcess: ~Copyable {
+///
+/// Its methods are mutating, also those that change nothing: another one, called by a mutating one, is handed a copy
+/// of these three kilobytes.
+package struct WorkerProcess: ~Copyable {
     let state: SharedState
     let memory: Memory
     let shard: Shard
@@ -25,7 +28,7 @@ struct WorkerProcess: ~Copyable {
     /// Milliseconds, read once a turn.
     var now: UInt64 = 0
     /// A test's time, which stands still; 0: the clock's.
-    var virtualTime: UInt64 = 0
+    package var virtualTime: UInt64 = 0
     /// Mail to ourselves, handled before the turn commits: a fork in the same process takes the same path as
     /// one in another.
     var ownMail: [Mail] = []
@@ -38,6 +41,8 @@ struct WorkerProcess: ~Copyable {
     /// Messages without a transaction that wait for the resolver.
     var parked = 0
     private var nextOwnMail = 0
+    /// The request that was stored last: most forks begin in the turn in which theirs has come.
+    var scanned = ScannedRequest()
     /// Requests that the kernel has refused to send; their forks hear of it in the next turn.
     private var unsent: [Mail] = []
     /// Where the next outgoing slot is looked for.
@@ -52,7 +57,9 @@ struct WorkerProcess: ~Copyable {
     /// Places of the in-flight array that the last receive may have filled.
     private(set) var received = 0
 
-    init(state: SharedState, index: Int, keys: Keys, descriptors: WorkerDescriptors) throws(SystemError) {
+    package init(state: SharedState, index: Int, keys: Keys, descriptors: WorkerDescriptors)
+        throws(SystemError)
+    {
         self.state = state
         self.index = index
         self.keys = keys
@@ -107,7 +114,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     /// Takes what has arrived into the in-flight array.
-    mutating func receive() {
+    package mutating func receive() {
         received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
         FaultPoint.workerReceived.pass(memory)
     }
@@ -125,7 +132,7 @@ struct WorkerProcess: ~Copyable {
     /// One or more turns: handles what is in flight and what is due.
     ///
     /// - Parameter expires: false where timers are to wait for mail that is there.
-    mutating func handleTurn(expires: Bool = true) {
+    package mutating func handleTurn(expires: Bool = true) {
         work(expires: expires)
         FaultPoint.workerWorked.pass(memory)
         commit()
@@ -136,17 +143,7 @@ struct WorkerProcess: ~Copyable {
     /// All of a turn but its commit; commits before that whenever the logs fill.
     mutating func work(expires: Bool = true) {
         begin()
-        // Each commit may add to the list anew.
-        let failures = unsent
-        unsent = []
-        for failure in failures {
-            if turn.isFilling {
-                commit()
-                begin()
-            }
-            takeSendFailed(failure)
-            handleOwnMail()
-        }
+        if !unsent.isEmpty { takeUnsent() }
         while let next = turn.next() {
             if turn.isFilling {
                 commit()
@@ -188,7 +185,21 @@ struct WorkerProcess: ~Copyable {
         }
     }
 
-    private func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
+    private mutating func takeUnsent() {
+        // Each commit may add to the list anew.
+        let failures = unsent
+        unsent = []
+        for failure in failures {
+            if turn.isFilling {
+                commit()
+                begin()
+            }
+            takeSendFailed(failure)
+            handleOwnMail()
+        }
+    }
+
+    private mutating func time() -> UInt64 { virtualTime == 0 ? Clock.milliseconds() : virtualTime }
 
     mutating func begin() {
         now = time()
@@ -212,20 +223,16 @@ struct WorkerProcess: ~Copyable {
     private mutating func flush() {
         let entries = turn.entryCount
         if entries > 0 {
-            var failures = unsent
-            var told = log
             // Before it leaves, or its answer would seem to have come first.
             let time = trace.isOn ? Clock.epochMicroseconds() : 0
             let result = sender.flush(
-                turn, count: entries, isWatched: trace.isOn,
-                onFailure: { entry, code in
+                turn, count: entries, isWatched: trace.isOn, &unsent, &log,
+                onFailure: { failures, entry, code in
                     if entry.transaction.isNone { return }
                     var failure = WorkerProcess.failure(of: entry)
                     failure.status = UInt16(truncatingIfNeeded: code)
                     failures.append(failure)
-                }, onEnd: { entry, code in trace.note(entry, code, time, &told) })
-            log = told
-            unsent = failures
+                }, onEnd: { [trace] log, entry, code in trace.note(entry, code, time, &log) })
             state.counters.add(.messagesSent, me, UInt64(result.sent))
             if result.failed > 0 { state.counters.add(.sendErrors, me, UInt64(result.failed)) }
             FaultPoint.outboxSent.pass(memory)
@@ -310,8 +317,21 @@ struct WorkerProcess: ~Copyable {
 
     /// The bytes and index of a message in a slot.
     @_lifetime(immortal)
-    func message(in slot: SlotReference) -> Message {
+    mutating func message(in slot: SlotReference) -> Message {
         Message(state.slots.bytes(slot.index), memory.load(state.slots.indexOffset(slot.index)))
+    }
+}
+
+/// A stored request and its index, which need not be made again as long as it is current.
+struct ScannedRequest: BitwiseCopyable {
+    private(set) var reference = StoredReference.none
+    private(set) var index = MessageIndex()
+
+    init() {}
+
+    init(_ reference: StoredReference, _ index: MessageIndex) {
+        self.reference = reference
+        self.index = index
     }
 }
 
@@ -345,11 +365,17 @@ struct WorkerSettings: BitwiseCopyable {
 }
 
 /// The descriptors a worker lives by: those it inherits, or a test's.
-struct WorkerDescriptors: BitwiseCopyable {
+package struct WorkerDescriptors: BitwiseCopyable {
     var mailbox: Int32
     /// Writing ends of the others' mailboxes, by process number.
-    var peers: InlineArray<68, Int32>
-    var sockets: InlineArray<16, Int32>
+    package var peers: InlineArray<68, Int32>
+    package var sockets: InlineArray<16, Int32>
+
+    package init(mailbox: Int32, peers: InlineArray<68, Int32>, sockets: InlineArray<16, Int32>) {
+        self.mailbox = mailbox
+        self.peers = peers
+        self.sockets = sockets
+    }
 
     /// By the numbers of `ChildDescriptors`.
     static var inherited: WorkerDescriptors {

@@ -68,15 +68,23 @@ import Glibc
     }
 
     package mutating func append(decimal value: UInt64) {
-        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var length = 1
+        var limit: UInt64 = 10
+        while value >= limit {
+            length &+= 1
+            // Beyond 64 bits there are no more.
+            let (next, overflow) = limit.multipliedReportingOverflow(by: 10)
+            if overflow { break }
+            limit = next
+        }
+        guard reserve(length) else { return }
         var rest = value
-        var first = 20
-        repeat {
-            first &-= 1
-            digits[first] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+        count &+= length
+        for place in 1...length {
+            let digit = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+            unsafe base.storeBytes(of: digit, toByteOffset: count &- place, as: UInt8.self)
             rest /= 10
-        } while rest != 0
-        for index in first..<20 { append(digits[index]) }
+        }
     }
 
     package mutating func append(decimal value: Int) {
@@ -87,10 +95,16 @@ import Glibc
     /// Lower-case hexadecimal, `digits` long, leading zeros kept.
     package mutating func append(hexadecimal value: UInt64, digits: Int) {
         guard reserve(digits) else { return }
-        for position in stride(from: digits &- 1, through: 0, by: -1) {
-            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(position &* 4)) & 15
-            append(nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x57)
+        var rest = value
+        var place = count &+ digits
+        while place > count {
+            place &-= 1
+            let nibble = UInt8(truncatingIfNeeded: rest) & 15
+            unsafe base.storeBytes(
+                of: nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x57, toByteOffset: place, as: UInt8.self)
+            rest &>>= 4
         }
+        count &+= digits
     }
 
     /// What was written so far: valid as long as the memory is, whose owner outlives the writer. A lifetime

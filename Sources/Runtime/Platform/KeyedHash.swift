@@ -19,7 +19,7 @@ package struct KeyedHash: BitwiseCopyable {
         v3 = key1 ^ 0x7465_6462_7974_6573
     }
 
-    private mutating func round() {
+    @inline(__always) private mutating func round() {
         v0 = v0 &+ v1
         v1 = (v1 << 13 | v1 >> 51) ^ v0
         v0 = v0 << 32 | v0 >> 32
@@ -32,7 +32,7 @@ package struct KeyedHash: BitwiseCopyable {
         v2 = v2 << 32 | v2 >> 32
     }
 
-    private mutating func compress(_ word: UInt64) {
+    @inline(__always) private mutating func compress(_ word: UInt64) {
         v3 ^= word
         round()
         v0 ^= word
@@ -48,16 +48,26 @@ package struct KeyedHash: BitwiseCopyable {
     }
 
     package mutating func combine(_ word: UInt64) {
-        if length & 7 == 0 {
-            compress(word)
-            length &+= 8
-        } else {
-            for shift in 0..<UInt64(8) { combine(UInt8(truncatingIfNeeded: word >> (shift &* 8))) }
-        }
+        let held = (length & 7) &* 8
+        compress(tail | word &<< held)
+        tail = held == 0 ? 0 : word &>> (64 &- held)
+        length &+= 8
     }
 
+    /// As each byte for itself.
     package mutating func combine(_ bytes: Span<UInt8>) {
-        for index in bytes.indices { combine(bytes[index]) }
+        var place = 0
+        while place &+ 8 <= bytes.count {
+            combine(
+                UInt64(
+                    littleEndian: unsafe bytes.bytes.unsafeLoadUnaligned(
+                        fromUncheckedByteOffset: place, as: UInt64.self)))
+            place &+= 8
+        }
+        while place < bytes.count {
+            combine(bytes[place])
+            place &+= 1
+        }
     }
 
     /// As `combine`, with ASCII letters in lower case: for tokens and hosts.

@@ -31,7 +31,9 @@ package struct Pool: BitwiseCopyable {
     }
 
     private func word(_ index: Int) -> Int { Int(log.memory.load(header + index * 8, as: UInt64.self)) }
-    private func set(_ index: Int, _ value: Int) { log.write(UInt64(value), at: header + index * 8) }
+    @inline(__always) private func set(_ index: Int, _ value: Int) {
+        log.write(UInt64(value), at: header + index * 8)
+    }
 
     /// Cells 1 to this have been in use at some time; those beyond were never touched.
     package var everUsed: Int { word(0) }
@@ -66,6 +68,11 @@ package struct Pool: BitwiseCopyable {
         if head == 0 { set(4, Int(cell)) }
         set(3, Int(cell))
         set(1, word(1) - 1)
+    }
+
+    /// True where the pool with that header has something to recycle.
+    @inline(__always) package static func hasFreed(_ memory: Memory, header: Int) -> Bool {
+        memory.load(header + 24, as: UInt64.self) != 0
     }
 
     /// Lets this turn use what earlier turns freed: the freed list is put before the free one.

@@ -32,9 +32,9 @@ package struct UndoLog: BitwiseCopyable {
     @inline(__always) private func change(_ offset: Int, _ old: UInt64, _ new: UInt64) {
         let count = self.count
         precondition(count < capacity, "undo log full")
-        let entry = base + 64 + count &* 16
-        memory.store(UInt64(offset), at: entry)
-        memory.store(old, at: entry + 8)
+        let entry = unsafe memory.address(base &+ 64 &+ count &* 16, count: 16)
+        unsafe entry.storeBytes(of: UInt64(offset), as: UInt64.self)
+        unsafe entry.storeBytes(of: old, toByteOffset: 8, as: UInt64.self)
         Ordering.compilerFence()
         FaultPoint.undoNoted.pass(memory)
         memory.store(UInt64(count &+ 1), at: base)
@@ -49,11 +49,15 @@ package struct UndoLog: BitwiseCopyable {
         precondition(offset & 7 == 0)
         let whole = MemoryLayout<T>.size & ~7
         let rest = MemoryLayout<T>.size & 7
+        // Checked once, not for each word.
+        let target = unsafe memory.address(offset, count: (MemoryLayout<T>.size + 7) & ~7)
         unsafe withUnsafeBytes(of: value) { bytes in
-            for index in stride(from: 0, to: whole, by: 8) {
-                let new = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-                let old = memory.load(offset &+ index, as: UInt64.self)
+            var index = 0
+            while index < whole {
+                let new = unsafe bytes.baseAddress!.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                let old = unsafe target.load(fromByteOffset: index, as: UInt64.self)
                 if new != old { change(offset &+ index, old, new) }
+                index &+= 8
             }
             if rest != 0 {
                 // The structure ends within this word; what lies behind it stays.

@@ -119,7 +119,14 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
 package struct ConfigurationView: BitwiseCopyable {
     private let memory: Memory
     private let base: Int
+    // Where its lists are.
     private let domainsOffset: Int
+    private let transportsOffset: Int
+    private let listenersOffset: Int
+    private let advertisedOffset: Int
+    private let formerlyOffset: Int
+    private let networksOffset: Int
+    private let prefixesOffset: Int
 
     package static var bytes: Int { (MemoryLayout<ConfigurationSnapshot>.size + 63) & ~63 }
 
@@ -127,6 +134,43 @@ package struct ConfigurationView: BitwiseCopyable {
         self.memory = memory
         self.base = base
         domainsOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.domains)!
+        transportsOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.transports)!
+        listenersOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.listeners)!
+        advertisedOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.advertised)!
+        formerlyOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.formerly)!
+        networksOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.networks)!
+        prefixesOffset = base + MemoryLayout<ConfigurationSnapshot>.offset(of: \.networkPrefixes)!
+    }
+
+    /// Element `index` of a list of `count`.
+    @inline(__always)
+    private func element<T: BitwiseCopyable>(_ list: Int, _ index: Int, of count: Int) -> T {
+        precondition(index >= 0 && index < count, "no such element")
+        return memory.load(list &+ index &* MemoryLayout<T>.stride)
+    }
+
+    package func listener(_ index: Int) -> SocketAddress {
+        element(listenersOffset, index, of: ConfigurationSnapshot.maximumListeners)
+    }
+
+    package func advertised(_ index: Int) -> SocketAddress {
+        element(advertisedOffset, index, of: ConfigurationSnapshot.maximumListeners)
+    }
+
+    package func transport(_ index: Int) -> SIPTransport {
+        element(transportsOffset, index, of: ConfigurationSnapshot.maximumListeners)
+    }
+
+    package func formerly(_ index: Int) -> SocketAddress {
+        element(formerlyOffset, index, of: ConfigurationSnapshot.maximumListeners)
+    }
+
+    package func network(_ index: Int) -> SocketAddress {
+        element(networksOffset, index, of: ConfigurationSnapshot.maximumNetworks)
+    }
+
+    package func networkPrefix(_ index: Int) -> UInt32 {
+        element(prefixesOffset, index, of: ConfigurationSnapshot.maximumNetworks)
     }
 
     /// A copy; for start-up.

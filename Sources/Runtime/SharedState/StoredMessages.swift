@@ -155,7 +155,8 @@ package struct StoredMessages: BitwiseCopyable {
     }
 
     package func recycle() {
-        for index in StoredMessages.classes.indices { pool(index).recycle() }
+        for index in StoredMessages.classes.indices
+        where Pool.hasFreed(log.memory, header: headers + index * Pool.headerBytes) { pool(index).recycle() }
     }
 
     package var isConsistent: Bool {

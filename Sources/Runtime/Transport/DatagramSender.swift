@@ -60,12 +60,13 @@ import SharedState
     ///
     /// - Parameters:
     ///   - isWatched: `onEnd` is to be called.
+    ///   - failures, ends: what `onFailure` and `onEnd` change. They capture none of it, for that would be copied.
     ///   - onFailure: each of these, and the errno; not what just found no room in the socket.
     ///   - onEnd: each entry once it has left or failed, in order; the errno, or 0.
-    package func flush(
-        _ turn: Turn, count: Int, isWatched: Bool = false,
-        onFailure: (OutboxEntry, Int32) -> Void = { _, _ in },
-        onEnd: (OutboxEntry, Int32) -> Void = { _, _ in }
+    package func flush<Failures, Ends>(
+        _ turn: Turn, count: Int, isWatched: Bool = false, _ failures: inout Failures, _ ends: inout Ends,
+        onFailure: (inout Failures, OutboxEntry, Int32) -> Void,
+        onEnd: (inout Ends, OutboxEntry, Int32) -> Void
     ) -> (sent: Int, failed: Int) {
         var sent = 0
         var failed = 0
@@ -87,7 +88,7 @@ import SharedState
                 if result > 0 {
                     FaultPoint.datagramsSent.pass(memory)
                     if isWatched {
-                        for index in done..<done + Int(result) { onEnd(turn.entry(first + index), 0) }
+                        for index in done..<done + Int(result) { onEnd(&ends, turn.entry(first + index), 0) }
                     }
                     done += Int(result)
                     sent += Int(result)
@@ -98,8 +99,10 @@ import SharedState
                     tries += 1
                 } else {
                     let code = SystemError.lastCode
-                    if code != EAGAIN && code != ENOBUFS { onFailure(turn.entry(first + done), code) }
-                    if isWatched { onEnd(turn.entry(first + done), code) }
+                    if code != EAGAIN && code != ENOBUFS {
+                        onFailure(&failures, turn.entry(first + done), code)
+                    }
+                    if isWatched { onEnd(&ends, turn.entry(first + done), code) }
                     done += 1
                     failed += 1
                     tries = 0

@@ -80,6 +80,14 @@ package struct Branch: BitwiseCopyable, Equatable {
 
     static func number(_ text: Span<UInt8>, _ start: Int, _ digits: Int) -> UInt64? {
         var value: UInt64 = 0
+        var start = start
+        var digits = digits
+        while digits >= 8 {
+            guard let eight = Branch.eightDigits(text, start) else { return nil }
+            value = value << 32 | eight
+            start += 8
+            digits -= 8
+        }
         for index in start..<(start + digits) {
             let byte = text[index]
             switch byte {
@@ -89,6 +97,25 @@ package struct Branch: BitwiseCopyable, Equatable {
             }
         }
         return value
+    }
+
+    /// Eight digits at once, in lower case as we write them.
+    private static func eightDigits(_ text: Span<UInt8>, _ start: Int) -> UInt64? {
+        precondition(start >= 0 && start + 8 <= text.count)
+        // Inside, as was just seen. The first digit in the highest byte.
+        let word = UInt64(
+            bigEndian: unsafe text.bytes.unsafeLoadUnaligned(
+                fromUncheckedByteOffset: start, as: UInt64.self))
+        let (ones, high) = (0x0101_0101_0101_0101 as UInt64, 0x8080_8080_8080_8080 as UInt64)
+        // The highest bit of each byte: at least "0", beyond "9", at least "a", beyond "f". No sum carries.
+        let low = word & ~high
+        let isDigit = (low &+ ones &* (0x80 - 0x30)) & ~(low &+ ones &* (0x80 - 0x3A))
+        let isLetter = (low &+ ones &* (0x80 - 0x61)) & ~(low &+ ones &* (0x80 - 0x67))
+        if (isDigit | isLetter) & ~word & high != high { return nil }
+        var value = (word & 0x0F0F_0F0F_0F0F_0F0F) &+ (isLetter & high) >> 7 &* 9
+        value = (value | value >> 4) & 0x00FF_00FF_00FF_00FF
+        value = (value | value >> 8) & 0x0000_FFFF_0000_FFFF
+        return (value | value >> 16) & 0xFFFF_FFFF
     }
 
     /// True where the check is the one that we would have made.
@@ -108,6 +135,13 @@ package struct Branch: BitwiseCopyable, Equatable {
 
     /// The look-up key of the fork's record.
     package func key(keys: Keys, cancel: Bool) -> UInt64 {
+        Branch.key(transaction, fork: fork, attempt: attempt, keys: keys, cancel: cancel)
+    }
+
+    /// The same where nothing else of the branch is wanted.
+    package static func key(
+        _ transaction: TransactionReference, fork: UInt8, attempt: UInt8, keys: Keys, cancel: Bool
+    ) -> UInt64 {
         var hash = keys.tables
         hash.combine(transaction.rawValue)
         hash.combine(UInt64(fork) << 16 | UInt64(attempt) << 8 | (cancel ? 1 : 0))

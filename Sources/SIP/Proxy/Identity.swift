@@ -2,33 +2,23 @@ import Platform
 import SharedState
 import Syntax
 
-/// Who we are: listeners, what they are called outside, and our domains. Read once from the configuration
-/// snapshot.
+/// Who we are: listeners, what they are called outside, and our domains. Read where they lie: the lists are two
+/// kilobytes, which would be copied for each question.
 package struct Identity: BitwiseCopyable {
     private let configuration: ConfigurationView
     package let domainCount: Int
     package let listenerCount: Int
-    private let listeners: InlineArray<16, SocketAddress>
-    private let advertised: InlineArray<16, SocketAddress>
-    private let transports: InlineArray<16, SIPTransport>
-    private let formerly: InlineArray<16, SocketAddress>
-
     private let networkCount: Int
-    private let networks: InlineArray<32, SocketAddress>
-    private let prefixes: InlineArray<32, UInt32>
+    /// Some listener is gone.
+    private let hasFormer: Bool
 
     package init(_ configuration: ConfigurationView) {
         self.configuration = configuration
         let snapshot = configuration.snapshot
         domainCount = Int(snapshot.domainCount)
         listenerCount = Int(snapshot.listenerCount)
-        listeners = snapshot.listeners
-        advertised = snapshot.advertised
-        transports = snapshot.transports
-        formerly = snapshot.formerly
         networkCount = Int(snapshot.networkCount)
-        networks = snapshot.networks
-        prefixes = snapshot.networkPrefixes
+        hasFormer = !snapshot.formerly[0].isNone
     }
 
     /// A domain of ours, in lower case; in the order of the configuration.
@@ -37,19 +27,19 @@ package struct Identity: BitwiseCopyable {
 
     /// False for a listener that a reload has removed.
     package func isListening(_ listener: Int) -> Bool {
-        listener < listenerCount && !listeners[listener].isNone
+        listener < listenerCount && !configuration.listener(listener).isNone
     }
 
     /// There is at least one.
     package var first: Int {
         var first = 0
-        while first < listenerCount - 1 && listeners[first].isNone { first += 1 }
+        while first < listenerCount - 1 && configuration.listener(first).isNone { first += 1 }
         return first
     }
 
     /// Where we reach ourselves, on the listener preferred: for contacts in domains of ours.
     package func ownAddress(preferred: Int) -> SocketAddress {
-        let listener = listeners[isListening(preferred) ? preferred : first]
+        let listener = configuration.listener(isListening(preferred) ? preferred : first)
         if !listener.isWildcard { return listener }
         return listener.isIPv4
             ? SocketAddress(ipv4: 0x7F00_0001, port: listener.port)
@@ -57,22 +47,23 @@ package struct Identity: BitwiseCopyable {
     }
 
     /// What Via and Record-Route of that listener say.
-    package func advertised(_ listener: Int) -> SocketAddress { advertised[listener] }
+    package func advertised(_ listener: Int) -> SocketAddress { configuration.advertised(listener) }
 
-    package func transport(_ listener: Int) -> SIPTransport { transports[listener] }
+    package func transport(_ listener: Int) -> SIPTransport { configuration.transport(listener) }
 
     /// True where we have a listener of that transport and address family: nothing is sent by another, for its
     /// answer could not come back.
     package func speaks(_ transport: SIPTransport, family: UInt16) -> Bool {
         for index in 0..<listenerCount
-        where transports[index] == transport && listeners[index].family == family {
+        where configuration.transport(index) == transport && configuration.listener(index).family == family {
             return true
         }
         return false
     }
 
     package func speaks(_ transport: SIPTransport) -> Bool {
-        for index in 0..<listenerCount where transports[index] == transport && isListening(index) {
+        for index in 0..<listenerCount where configuration.transport(index) == transport && isListening(index)
+        {
             return true
         }
         return false
@@ -85,12 +76,14 @@ package struct Identity: BitwiseCopyable {
         var best: Int?
         var bestRank = -1
         for index in 0..<listenerCount
-        where transports[index] == transport && listeners[index].family == peer.family {
-            let address = listeners[index]
+        where configuration.transport(index) == transport
+            && configuration.listener(index).family == peer.family
+        {
+            let address = configuration.listener(index)
             var rank = address.isWildcard || address.isLoopback == peer.isLoopback ? 4 : 0
             if index == preferred {
                 rank += 2
-            } else if isListening(preferred) && address.host == listeners[preferred].host {
+            } else if isListening(preferred) && address.host == configuration.listener(preferred).host {
                 rank += 1
             }
             if rank > bestRank { (best, bestRank) = (index, rank) }
@@ -101,7 +94,9 @@ package struct Identity: BitwiseCopyable {
     /// True where `source` may reach domains that are not ours (`access.relay-from`).
     package func mayRelay(_ source: SocketAddress) -> Bool {
         for index in 0..<networkCount
-        where source.isIn(network: networks[index], prefix: Int(prefixes[index])) {
+        where source.isIn(
+            network: configuration.network(index), prefix: Int(configuration.networkPrefix(index)))
+        {
             return true
         }
         return false
@@ -112,11 +107,13 @@ package struct Identity: BitwiseCopyable {
     package func isOwn(_ endpoint: Endpoint) -> Bool {
         let peer = endpoint.peer
         if endpoint.isReliable && !endpoint.local.isNone && peer.host == endpoint.local.host { return true }
-        for index in 0..<listenerCount where transports[index] == endpoint.transport {
-            let listener = listeners[index]
-            guard endpoint.isReliable || listener.port == peer.port || advertised[index].port == peer.port
+        for index in 0..<listenerCount where configuration.transport(index) == endpoint.transport {
+            let listener = configuration.listener(index)
+            guard
+                endpoint.isReliable || listener.port == peer.port
+                    || configuration.advertised(index).port == peer.port
             else { continue }
-            if peer.host == listener.host || peer.host == advertised[index].host { return true }
+            if peer.host == listener.host || peer.host == configuration.advertised(index).host { return true }
             if listener.isWildcard && listener.family == peer.family
                 && (peer.isLoopback || peer.host == endpoint.local.host)
             {
@@ -131,20 +128,20 @@ package struct Identity: BitwiseCopyable {
         guard let address = SocketAddress(host: bytes.slice(via.host), port: via.portOrDefault) else {
             return false
         }
-        for index in 0..<listenerCount where advertised[index] == address { return true }
+        for index in 0..<listenerCount where configuration.advertised(index) == address { return true }
         return wasListener(address)
     }
 
     private func wasListener(_ address: SocketAddress) -> Bool {
-        if formerly[0].isNone { return false }
-        for index in 0..<16 where formerly[index] == address { return true }
+        if !hasFormer { return false }
+        for index in 0..<16 where configuration.formerly(index) == address { return true }
         return false
     }
 
     /// True where host and port are what a listener was called since the start, and is no more: established calls
     /// have that in their routes.
     package func wasListener(host: Span<UInt8>, port: UInt16) -> Bool {
-        if formerly[0].isNone { return false }
+        if !hasFormer { return false }
         return SocketAddress(host: host, port: port == 0 ? 5060 : port).map { wasListener($0) } ?? false
     }
 
@@ -157,7 +154,9 @@ package struct Identity: BitwiseCopyable {
         guard let address = SocketAddress(host: host, port: port == 0 ? 5060 : port) else { return false }
         if address == local { return true }
         for index in 0..<listenerCount {
-            if address == advertised[index] || address == listeners[index] { return true }
+            if address == configuration.advertised(index) || address == configuration.listener(index) {
+                return true
+            }
         }
         return false
     }
@@ -170,7 +169,8 @@ package struct Identity: BitwiseCopyable {
         if isListener(host: host, port: port, local: local) { return true }
         guard configuration.isOurDomain(host, count: domainCount) else { return false }
         if port == 0 { return true }
-        for index in 0..<listenerCount where advertised[index].port == port || listeners[index].port == port {
+        for index in 0..<listenerCount
+        where configuration.advertised(index).port == port || configuration.listener(index).port == port {
             return true
         }
         return false

@@ -34,6 +34,9 @@ package enum LoopCheck {
 
     /// True where the request has been here before as it is now. `mark` is its own.
     package static func isLoop(_ request: borrowing Message, mark: UInt64) -> Bool {
+        // The top one is parsed already, and most requests have no other.
+        if Branch(request.branch)?.loopMark == mark { return true }
+        if request.index.topVia.rest == 0 && request.index.first(.via).count < 2 { return false }
         var values = request.values(.via)
         while let value = values.next() {
             guard let via = Via.parse(request.bytes, value.range) else { continue }

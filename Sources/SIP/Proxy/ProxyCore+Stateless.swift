@@ -25,7 +25,8 @@ extension ProxyCore {
             statelessOver: message.branch, callID: message.callID, cseq: message.index.cseqNumber,
             answeredTo: AnswerAddress(message, from: request.source.peer), loopMark: request.loopMark,
             keys: keys)
-        guard let found = candidates(of: placed, in: set, seed: branch.check, now: now) else {
+        var found = CandidateList()
+        guard findCandidates(of: placed, in: set, seed: branch.check, now: now, into: &found) else {
             return .wait(placed)
         }
         guard found.count > 0 else { return .nowhere }

@@ -92,21 +92,23 @@ package struct ProxyCore {
 
     // MARK: next hops
 
-    /// The addresses of a target in the order in which they are tried; nil where the resolver has to be asked
+    /// The addresses of a target in the order in which they are tried; false where the resolver has to be asked
     /// for its name.
     ///
     /// - Parameters: set: the bytes that the target lies in; seed: the lot among servers of one rank, so that
-    ///   the same request gets the same order; now: milliseconds.
-    package func candidates(
-        of placed: PlacedTarget, in set: Span<UInt8>, seed: UInt64, now: UInt64
-    ) -> CandidateList? {
+    ///   the same request gets the same order; now: milliseconds; list: empty, filled in place, for it is large.
+    package func findCandidates(
+        of placed: PlacedTarget, in set: Span<UInt8>, seed: UInt64, now: UInt64,
+        into list: inout CandidateList
+    ) -> Bool {
         if placed.name.isEmpty {
-            var list = CandidateList()
             list.append(Candidate(placed.target.peer, placed.target.transport))
-            return list
+            return true
         }
-        return dns.find(placed.target.question, host: set.extracting(placed.name), now: now)
-            .map { candidates($0, for: placed.target, seed: seed, now: now) }
+        guard let answer = dns.find(placed.target.question, host: set.extracting(placed.name), now: now)
+        else { return false }
+        list = candidates(answer, for: placed.target, seed: seed, now: now)
+        return true
     }
 
     /// The same from what the resolver found for its name.

@@ -51,7 +51,9 @@ package struct ServerRecord: BitwiseCopyable {
     package var breadth: UInt8 = 0
     /// No further target is to be tried: answered for good, or given up by the caller.
     package var isSearchEnded = false
-    private var padding: UInt16 = 0
+    /// The request has a To tag.
+    package var isInDialog = false
+    private var padding: UInt8 = 0
 
     package init() {}
 

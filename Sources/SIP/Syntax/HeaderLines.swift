@@ -36,7 +36,7 @@ struct RawLine: BitwiseCopyable {
         }
         valueStart = position
         while true {
-            position = bytes.first(position, limit) { $0.lineEnd }
+            position = bytes.firstLineEnd(position, limit)
             if position &+ 1 >= limit {
                 // A CR at the very end counts as cut off; an LF there ends the line.
                 textEnd = position
@@ -75,12 +75,14 @@ extension RawLine {
 }
 
 /// Walks over the header lines of a scanned message: all of them, or those of one name. Lines without a colon
-/// are left out. Reads each line again, for the index keeps only the first of each name.
+/// are left out. Reads the lines again, for the index keeps only the first of each name.
 package struct HeaderLines: ~Escapable {
     private let bytes: Span<UInt8>
     private let wanted: HeaderID?
     private let limit: Int
     private var position: Int
+    /// The first line of that name, as long as it was not given out.
+    private var first: HeaderField?
     /// Lines of that name still to come; the walk need not go to the end of the header.
     private var remaining: Int
 
@@ -90,15 +92,27 @@ package struct HeaderLines: ~Escapable {
         limit = Swift.min(Int(message.index.headersEnd), message.bytes.count)
         wanted = id
         if let id {
-            position = Int(message.index.first(id).line)
-            remaining = Int(message.index.first(id).count)
+            let field = message.index.first(id)
+            position = Int(field.lineEnd)
+            remaining = Int(field.count)
+            first = remaining > 0 ? field : nil
         } else {
+            first = nil
             position = Int(message.index.headersOffset)
             remaining = Int.max
         }
     }
 
     package mutating func next() -> HeaderLine? {
+        if let first, let wanted {
+            var field = first
+            field.count = 1
+            self.first = nil
+            remaining &-= 1
+            let start = Int(field.line)
+            return HeaderLine(
+                id: wanted, name: ByteRange(start, bytes.first(start, limit) { $0.nameEnd }), field: field)
+        }
         while remaining > 0 && position < limit {
             let start = position
             let raw = RawLine(bytes, at: start, limit: limit)

@@ -47,27 +47,19 @@ package struct HeaderValues: ~Escapable {
     /// The comma that ends the value at `start`, or `end`.
     static func endOfValue(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Int {
         var position = start
-        var isQuoted = false
-        var isEnclosed = false
-        while position < end {
-            let byte = bytes[position]
-            if isQuoted {
-                if byte == Ascii.backslash {
-                    position &+= 1
-                } else if byte == Ascii.quote {
-                    isQuoted = false
-                }
-            } else if isEnclosed {
-                if byte == Ascii.greater { isEnclosed = false }
-            } else if byte == Ascii.quote {
-                isQuoted = true
-            } else if byte == Ascii.less {
-                isEnclosed = true
-            } else if byte == Ascii.comma {
-                return position
+        while true {
+            position = bytes.first(position, end) {
+                $0.equal(Ascii.quote) | $0.equal(Ascii.less) | $0.equal(Ascii.comma)
             }
-            position &+= 1
+            if position >= end || bytes[position] == Ascii.comma { return position }
+            if bytes[position] == Ascii.quote {
+                guard let quoteEnd = bytes.endOfQuotedString(position, end) else { return end }
+                position = quoteEnd
+            } else {
+                position = bytes.first(Ascii.greater, position, end)
+                if position >= end { return end }
+                position &+= 1
+            }
         }
-        return end
     }
 }

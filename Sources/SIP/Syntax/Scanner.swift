@@ -3,11 +3,10 @@
 package enum Scanner {
     /// Scans a datagram, or one framed message of a stream.
     ///
-    /// - Parameter index: overwritten; on a fault it holds all that could be read, so that an answer can be
+    /// - Parameter index: a new one; on a fault it holds all that could be read, so that an answer can be
     ///   built.
     /// - Returns: with several faults, the first; what is missing is noticed last.
     package static func scan(_ bytes: Span<UInt8>, into index: inout MessageIndex) -> ScanResult {
-        index = MessageIndex()
         var pass = ScanPass(bytes)
         guard pass.scanStartLine(&index) else { return .notSIP }
         pass.scanHeader(&index)

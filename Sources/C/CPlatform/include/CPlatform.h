@@ -30,7 +30,6 @@ int cp_signal_next(int fd);
 // One received datagram: payload in up to two stretches, its sender, and where that sent it to.
 struct cp_datagram {
     struct iovec parts[2];
-    int part_count;
     uint32_t length;                   // out: bytes received
     struct sockaddr_storage peer;      // out
     socklen_t peer_length;

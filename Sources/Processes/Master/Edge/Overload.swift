@@ -13,9 +13,14 @@ import SharedState
 ///
 /// A quarter, because each call brings six messages more, and a round trip through the proxy waits twice: while that
 /// is less than T1, nobody sends anything again, and all of a worker's time goes into calls that complete.
-struct Overload {
+struct Overload: ~Copyable {
     private let state: SharedState
+    private let processes: ProcessTable
     private let locatorSeen: SeenMail
+    // Of each worker: what it has handled, what waits for it, what it has sent to the locator.
+    private let seen: [SeenMail]
+    private let waiting: [MailRing]
+    private let registered: [MailRing]
     let recent: RecentRequests
     private var workers: [QueueDelay]
     /// From each worker to the locator.
@@ -36,9 +41,14 @@ struct Overload {
         recent = state.recentRequests
         let locatorSeen = state.locatorSeen(log: Turn(memory: state.memory, at: state.locatorTurn).undo)
         self.locatorSeen = locatorSeen
+        processes = state.processes
         let indices = 0..<Int(state.sizes.workers)
+        let seen = indices.map { state.shard($0).seen }
+        self.seen = seen
+        waiting = indices.map { state.masterRing(to: .worker($0)) }
+        registered = indices.map { state.shard($0).ring(to: .locator) }
         // Not from zero where the memory is a predecessor's: messages come before the first look.
-        workers = indices.map { QueueDelay(handled: state.shard($0).seen.last(from: .master)) }
+        workers = indices.map { QueueDelay(handled: seen[$0].last(from: .master)) }
         registers = indices.map { QueueDelay(handled: locatorSeen.last(from: .worker($0))) }
         reconfigure()
     }
@@ -62,13 +72,12 @@ struct Overload {
         var worst: UInt64 = 0
         for index in workers.indices {
             let process = ProcessID.worker(index)
-            let shard = state.shard(index)
-            let tail = state.masterRing(to: process).tail
+            let tail = waiting[index].tail
             workers[index].measure(
-                handled: shard.seen.last(from: .master), tail: tail, isServing: isServing(process), now: now)
+                handled: seen[index].last(from: .master), tail: tail, isServing: isServing(process), now: now)
             depth += workers[index].depth(tail)
             tell(max(workers[index].age, workers[index].expected(tail)), process)
-            let registered = shard.ring(to: .locator).tail
+            let registered = registered[index].tail
             registers[index].measure(
                 handled: locatorSeen.last(from: process), tail: registered, isServing: isLocatorServing,
                 now: now)
@@ -81,20 +90,20 @@ struct Overload {
         mostDepth = isCrowded ? max(depth / UInt64(workers.count), 1) - 1 : .max
     }
 
-    private func isServing(_ process: ProcessID) -> Bool {
-        state.processes.pid(process) != 0 && state.processes.isReady(process)
+    private mutating func isServing(_ process: ProcessID) -> Bool {
+        processes.pid(process) != 0 && processes.isReady(process)
     }
 
-    private func tell(_ delay: UInt64, _ process: ProcessID) {
-        if state.processes.delay(process) != delay { state.processes.setDelay(delay, process) }
+    private mutating func tell(_ delay: UInt64, _ process: ProcessID) {
+        if processes.delay(process) != delay { processes.setDelay(delay, process) }
     }
 
     // MARK: refusing
 
     /// Whoever has too much before it to get a new request that is for `worker`; nil where it is welcome.
-    @inline(__always) func refuser(worker: Int, isRegister: Bool) -> ProcessID? {
+    @inline(__always) mutating func refuser(worker: Int, isRegister: Bool) -> ProcessID? {
         let process = ProcessID.worker(worker)
-        let tail = state.masterRing(to: process).tail
+        let tail = waiting[worker].tail
         if workers[worker].exceeds(tail, age: mostDelay, expected: mostDelay / 4, depth: mostDepth) {
             return process
         }
@@ -104,8 +113,8 @@ struct Overload {
 
     /// True where new work that comes by a stream is to wait there, with half of what has it refused: one who floods a
     /// connection fills the queue for nobody else.
-    @inline(__always) func holdsStreams(worker: Int) -> Bool {
-        workers[worker].expected(state.masterRing(to: .worker(worker)).tail) > mostDelay / 8
+    @inline(__always) mutating func holdsStreams(worker: Int) -> Bool {
+        workers[worker].expected(waiting[worker].tail) > mostDelay / 8
     }
 
     mutating func noteRefused(by process: ProcessID) {

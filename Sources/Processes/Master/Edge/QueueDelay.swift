@@ -101,8 +101,8 @@ struct QueueDelay {
     }
 
     /// Messages that are not handled yet.
-    func depth(_ tail: UInt64) -> UInt64 { tail > handled ? tail - handled : 0 }
+    @inline(__always) func depth(_ tail: UInt64) -> UInt64 { tail > handled ? tail - handled : 0 }
 
     /// Milliseconds that what is put at `tail` will wait, if all goes on as before.
-    func expected(_ tail: UInt64) -> UInt64 { depth(tail) * cost / 1_000_000 }
+    @inline(__always) func expected(_ tail: UInt64) -> UInt64 { depth(tail) * cost / 1_000_000 }
 }

@@ -14,7 +14,7 @@ import Syntax
 ///     connection ──frame──▶ ↑
 ///
 /// Requests go by keyed hash of Call-ID, so all of a call meets in one worker; responses by our own branch.
-@safe struct Reception: ~Copyable {
+@safe package struct Reception: ~Copyable {
     private static let batch = Int(cp_batch)
     private static let spillBytes = 65536 - Slots.smallCapacity
 
@@ -32,7 +32,7 @@ import Syntax
     var trace: MessageTrace
 
     /// - Parameter sockets: of the listeners, by number; -1 for those of streams.
-    init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
+    package init(state: SharedState, keys: Keys, sockets: [Int32] = []) {
         core = ProxyCore(state, keys: keys)
         stateless = Stateless(state, sockets: sockets)
         overload = Overload(state)
@@ -60,25 +60,44 @@ import Syntax
         unsafe spill.deallocate()
     }
 
+    /// Looks at all queues; in each turn of the loop.
+    package mutating func measure(_ now: UInt64) { overload.measure(now) }
+
     /// Receives one batch from a listener's socket and dispatches it; the number of datagrams.
     ///
     /// - Parameters: address: of the listener; isLeaving: a reload may take it away, so that those who read the new
     ///   configuration are told what it was called.
-    mutating func receive(
+    package mutating func receive(
         from socket: Int32, listener: UInt16, address: SocketAddress, isLeaving: Bool = false
     ) -> Int {
-        while hand.count < Reception.batch, let slot = pool.takeSmall() { hand.append(slot) }
+        while hand.count < Reception.batch, let slot = pool.takeSmall() {
+            hand.append(slot)
+            prepare(hand.count - 1)
+        }
         if hand.isEmpty { return dropOne(socket) }
-        for place in 0..<hand.count { prepare(place) }
         let count = unsafe Int(
             cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
         if count <= 0 { return 0 }
         FaultPoint.datagramsReceived.pass(state.memory)
         for place in 0..<count { take(place, listener, address, isLeaving) }
         for place in 0..<count { dispatch(hand[place]) }
-        hand.removeFirst(count)
+        refill(count)
         FaultPoint.batchTaken.pass(state.memory)
         return count
+    }
+
+    /// Replaces the first slots of the hand, which are handed out. Others are prepared already, and stay.
+    private mutating func refill(_ count: Int) {
+        for place in 0..<count {
+            guard let slot = pool.takeSmall() else {
+                // Those that are left move up.
+                hand.removeSubrange(place..<count)
+                for moved in place..<hand.count { prepare(moved) }
+                return
+            }
+            hand[place] = slot
+            prepare(place)
+        }
     }
 
     private func prepare(_ place: Int) {
@@ -87,13 +106,12 @@ import Syntax
             iov_base: state.memory.address(offset, count: Slots.smallCapacity), iov_len: Slots.smallCapacity)
         unsafe datagrams[place].parts.1 = iovec(
             iov_base: spill + place * Reception.spillBytes, iov_len: Reception.spillBytes)
-        unsafe datagrams[place].part_count = 2
     }
 
     /// No slot is free: the datagram is taken from the socket and dropped, or epoll would spin.
     private mutating func dropOne(_ socket: Int32) -> Int {
         unsafe datagrams[0].parts.0 = iovec(iov_base: spill, iov_len: Reception.spillBytes)
-        unsafe datagrams[0].part_count = 1
+        unsafe datagrams[0].parts.1 = iovec()
         let count = unsafe Int(cp_receive(socket, datagrams, 1, 0))
         if count > 0 { state.counters.add(.droppedNoSlot, .master) }
         return max(count, 0)
