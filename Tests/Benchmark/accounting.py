@@ -1,4 +1,4 @@
-"""What a tree of processes has used: CPU time and memory, from /proc."""
+"""What a tree of processes has used: CPU time and memory, from /proc; and what the rest of the machine did meanwhile."""
 
 import os
 
@@ -31,28 +31,18 @@ def user_system(pid):
     return tuple(int(fields[index]) * TICK for index in (11, 12))
 
 
-def memory(pid, mapped=None):
-    """Bytes that a tree of processes holds, shared pages counted once; or only of mappings with this in their name."""
+def memory(pid):
+    """Bytes that a tree of processes holds; pages that they share are counted once."""
     total = 0
     for process in tree(pid):
-        if mapped is None:
-            with open(f"/proc/{process}/smaps_rollup") as file:
-                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-            continue
-        with open(f"/proc/{process}/smaps") as file:
-            inside = False
-            for line in file:
-                words = line.split()
-                if not words[0].endswith(":"):
-                    inside = mapped in line
-                elif inside and words[0] == "Pss:":
-                    total += int(words[1])
+        with open(f"/proc/{process}/smaps_rollup") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
     return total * 1024
 
 
 class Meter:
-    """The CPU time that a tree of processes uses while this is entered. Processes may come and go: who goes early is
-    counted for what was seen of it, and none does unless something fails.
+    """The CPU time that a tree of processes uses while this is entered: `total` in microseconds, which `user` and
+    `system` share, and the same for each process.
     """
 
     def __init__(self, pid):
@@ -77,3 +67,27 @@ class Meter:
 
     def read(self):
         return {pid: (run_time(pid), *user_system(pid), title(pid)) for pid in tree(self.pid)}
+
+
+class Machine:
+    """The processors while this is entered: microseconds that somebody used, and that a hypervisor gave to others."""
+
+    def __enter__(self):
+        self.before = self.read()
+        return self
+
+    def __exit__(self, *_):
+        self.busy, self.stolen, self.all = (after - before for after, before in zip(self.read(), self.before))
+
+    def read(self):
+        with open("/proc/stat") as file:
+            user, nice, system, idle, waiting, hard, soft, stolen = (
+                int(word) * TICK for word in file.readline().split()[1:9])
+        busy = user + nice + system + hard + soft
+        return busy, stolen, busy + idle + waiting + stolen
+
+
+def children_time():
+    """Microseconds of CPU that our own children have used that are gone by now."""
+    times = os.times()
+    return (times.children_user + times.children_system) * 1_000_000

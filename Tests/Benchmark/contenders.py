@@ -22,8 +22,8 @@ class Sipfork(harness.Sipfork):
 
     name = "sipfork"
 
-    def __init__(self, workers, stateless=False, tcp=False, t1=500, **more):
-        super().__init__({"server": {"workers": workers}, "log": {"calls": "none"}}, **more)
+    def __init__(self, workers, stateless=False, tcp=False, remembers=False, t1=500, bindings=1 << 20, **more):
+        super().__init__({"server": {"workers": workers, "max-bindings": bindings}, "log": {"calls": "none"}}, **more)
         listen = ["udp"] + (["tcp"] if tcp else [])
         self.merge({"server": {"listen": [f"{transport}:{self.address[0]}:5060" for transport in listen]}})
         if stateless:
@@ -31,18 +31,25 @@ class Sipfork(harness.Sipfork):
         if t1 != 500:
             self.merge({"timers": {"t1": t1}})
 
+    def start(self, timeout=120):
+        """With a million bindings to read it takes some seconds."""
+        return super().start(timeout)
+
 
 class Kamailio:
-    """Debian's Kamailio with the configuration beside this file; it has children where sipfork has workers."""
+    """Debian's Kamailio with the configuration beside this file; it has children where sipfork has workers. One that
+    `remembers` keeps completed transactions for the 32 seconds that RFC 3261 has, not for five.
+    """
 
     name = "kamailio"
 
-    def __init__(self, workers, stateless=False, tcp=False, t1=500):
+    def __init__(self, workers, stateless=False, tcp=False, remembers=False):
         self.prefix = network()
         self.address = (self.prefix + "1", 5060)
         self.workers, self.tcp = workers, tcp
-        self.words = {"ADDRESS": self.address[0], "WORKERS": str(workers), "WAIT": str(64 * t1)}
-        self.defines = (["STATELESS"] if stateless else []) + (["WITH_TCP"] if tcp else [])
+        self.words = {"ADDRESS": self.address[0], "WORKERS": str(workers)}
+        defines = {"STATELESS": stateless, "WITH_TCP": tcp, "REMEMBERS": remembers}
+        self.defines = [name for name, wanted in defines.items() if wanted]
 
     def __enter__(self):
         self.directory = tempfile.mkdtemp(prefix="sipfork-kamailio-")

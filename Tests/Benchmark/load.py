@@ -5,7 +5,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from accounting import Meter
+from accounting import Machine, Meter, children_time
 from sipp import PORT, Sipp
 from ua import UA
 
@@ -21,21 +21,35 @@ class Load:
     failed: int = 0
     retransmissions: int = 0
     early: int = 0  # 200s that were there before any 180
+    begin: float = 0.0  # of time.perf_counter
     seconds: float = 0.0
     meter: Meter | None = None
     generators: float = 0.0  # microseconds of CPU that the load itself took
+    others: float = 0.0  # the part of all processors' time that went to neither, or that was stolen
 
     @property
     def cost(self):
         """Microseconds of CPU for each that was completed."""
         return self.meter.total / max(self.completed, 1)
 
-    def __str__(self):
+    @property
+    def is_lossless(self):
+        return self.failed == 0 and self.retransmissions == 0
+
+    def result(self):
+        """What is kept of it."""
         done = max(self.completed, 1)
-        return (f"{self.cost:.0f} µs ({self.meter.user / done:.0f} user, {self.meter.system / done:.0f} system); "
-                f"{self.completed} completed in {self.seconds:.1f} s, {self.failed} failed, "
-                f"{self.retransmissions} sent again, {self.early} answered before they rang; "
-                f"the load itself {self.generators / done:.0f} µs")
+        return {
+            "value": round(self.cost, 2), "user": round(self.meter.user / done, 2),
+            "system": round(self.meter.system / done, 2), "completed": self.completed, "failed": self.failed,
+            "retransmissions": self.retransmissions, "early": self.early, "seconds": round(self.seconds, 2),
+            "generators": round(self.generators / done, 1), "others": round(self.others, 3),
+            "processes": self.processes(done)}
+
+    def processes(self, done):
+        """What each process took; the small ones left out."""
+        return [f"{title.removeprefix('sipforkd: ').split(' -')[0]} {ran / done:.1f}"
+                for (title, _), ran in self.meter.processes.items() if ran > 0.01 * self.meter.total]
 
 
 def sipp(name, *arguments, **more):
@@ -49,12 +63,11 @@ def register(proxy, user, contacts):
             registrant.register(contact=f"<{contact}>", cseq=index + 1)
 
 
-def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None):
+def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None, patience=PATIENCE):
     """Plays `count` record-routed calls, `rate` a second, by as many pairs of sipp. Each callee is a user with one phone,
     or with those that `contacts` names: {"scenario": how many}, all on sipps of their own.
     """
     sources, sinks = [], []
-    limit = count // rate + PATIENCE
     suffix = ";transport=tcp" if transport[0] == "t" else ""
     for pair in range(pairs):
         phones = []
@@ -65,57 +78,46 @@ def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None):
                 sinks.append(lambda scenario=scenario, host=host, port=port: sipp(
                     scenario, host, (host, 9), listens=True, port=port, transport=transport))
         register(proxy, f"callee{pair}", phones)
-        share = share_of(count, pairs, pair)
-        sources.append((lambda pair=pair, share=share: sipp(
-            "caller", f"{proxy.prefix}{20 + pair}", proxy.address, "-s", f"callee{pair}", "-m", str(share),
-            "-r", str(max(1, rate // pairs)), "-l", str(share), "-timeout", f"{limit}s", "-recv_timeout", "20000", transport=transport),
-            limit))
-    return run(proxy, sources, sinks)
+        sources.append(source(proxy, "caller", pair, pairs, count, rate, "-s", f"callee{pair}", transport=transport))
+    return run(proxy, count, sources, sinks, count / rate + patience)
 
 
 def registers(proxy, count, rate, senders=2):
     """Plays `count` REGISTERs, each of a new user."""
-    limit = count // rate + PATIENCE
-    sources = []
-    for sender in range(senders):
-        share = share_of(count, senders, sender)
-        sources.append((lambda sender=sender, share=share: sipp(
-            "phone", f"{proxy.prefix}{20 + sender}", proxy.address, "-m", str(share), "-r", str(rate // senders),
-            "-l", str(share), "-timeout", f"{limit}s", "-recv_timeout", "20000"), limit))
-    return run(proxy, sources, [])
+    sources = [source(proxy, "phone", sender, senders, count, rate) for sender in range(senders)]
+    return run(proxy, count, sources, [], count / rate + PATIENCE)
 
 
-def share_of(count, parts, index):
-    """`count` in so many parts, as even as they can be."""
-    return count // parts + (1 if index < count % parts else 0)
+def source(proxy, scenario, index, parts, count, rate, *arguments, **more):
+    """What starts one of so many sipps that share the load."""
+    count = count // parts + (1 if index < count % parts else 0)
+    return lambda: sipp(
+        scenario, f"{proxy.prefix}{20 + index}", proxy.address, "-m", str(count), "-r", str(round(rate / parts)),
+        "-l", str(count), "-recv_timeout", "20000", *arguments, **more)
 
 
-def run(proxy, sources, sinks):
-    """Starts the sinks, then the sources; counts the proxy's CPU time until all sources are done."""
+def run(proxy, count, sources, sinks, limit):
+    """Starts the sinks, then the sources; counts the proxy's CPU time until all sources are done, or it is too late."""
     load = Load()
     before = children_time()
-    with contextlib.ExitStack() as stack:
+    with Machine() as machine, contextlib.ExitStack() as stack:
         receivers = [stack.enter_context(make()) for make in sinks]
-        begin = time.monotonic()
+        begin, load.begin = time.monotonic(), time.perf_counter()
         with Meter(proxy.process.pid) as load.meter:
-            senders = [stack.enter_context(make()) for make, _ in sources]
-            for sender, (_, limit) in zip(senders, sources):
-                sender.wait(limit + 10)
+            senders = [stack.enter_context(make()) for make in sources]
+            for sender in senders:
+                with contextlib.suppress(AssertionError):  # what is not done by then has failed
+                    sender.wait(max(0.1, begin + limit - time.monotonic()))
             load.seconds = time.monotonic() - begin
-        for receiver in receivers:
-            receiver.stop()
-            load.retransmissions += receiver.counters()["Retransmissions"]
+        for sipps in (senders, receivers):
+            for each in sipps:
+                each.stop()
+                load.retransmissions += each.counters()["Retransmissions"]
         for sender in senders:
             counters = sender.counters()
             load.completed += counters["SuccessfulCall"]
-            load.failed += counters["FailedCall"]
-            load.retransmissions += counters["Retransmissions"]
-            load.early += counters.get("GenericCounter1", 0)
+            load.early += counters["GenericCounter1"]
+    load.failed = count - load.completed
     load.generators = children_time() - before
+    load.others = max(0.0, machine.busy + machine.stolen - load.meter.total - load.generators) / machine.all
     return load
-
-
-def children_time():
-    """Microseconds of CPU that our own children have used that are gone: the sipps, for the proxy still runs."""
-    times = os.times()
-    return (times.children_user + times.children_system) * 1_000_000
