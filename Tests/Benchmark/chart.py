@@ -1,42 +1,43 @@
-"""Draws the comparison as SVG: for each row a bar of sipfork's length where Kamailio's is the full width."""
+"""Draws the comparison as SVG: for each row a bar of sipfork's value, where Kamailio's is the full length."""
 
 from xml.sax.saxutils import escape
 
 from table import ROWS
 
-WIDTH, LEFT, BAR = 860, 20, 560  # pixels
-STEP, HEIGHT = 46, 18
-INK, OURS, THEIRS, LINE = "#7d8590", "#2f81f7", "#7d859055", "#d29922"  # seen on white and on black
+WIDTH, LEFT, BAR = 860, 20, 520  # pixels
+LONGEST = 1.1  # a bar that goes beyond Kamailio's ends there
+STEP, HEIGHT, TOP = 48, 18, 58
+INK, OURS, THEIRS, MARK = "#7d8590", "#2f81f7", "#7d8590", "#d29922"  # seen on white and on black
+HEAD = "sipfork (blue) beside Kamailio (grey, the whole bar): less is better. The line is the mark."
 
 
 def draw(results):
-    """Only rows that compare costs: where more is better, the bar is Kamailio's value divided by ours."""
-    lines, top = [], 50
+    """Rows that both have a value in. Where more is better, the bar is Kamailio's value divided by ours: the cost."""
+    lines, top = [], TOP
     for row in ROWS:
         ours, theirs = row.medians(results)
-        if not row.relative or not ours or not theirs:
+        if not ours or not theirs:
             continue
         ratio = theirs / ours if row.more else ours / theirs
-        mark = 1 / row.mark if row.more else row.mark
-        length = min(ratio, 1.2) * BAR
         lines += [
-            text(LEFT, top, f"{row.title}, {row.unit}"),
-            box(top + 6, BAR, THEIRS), box(top + 6, length, OURS),
-            f'<line x1="{LEFT + mark * BAR:.1f}" y1="{top + 3}" x2="{LEFT + mark * BAR:.1f}" y2="{top + 9 + HEIGHT}" '
-            f'stroke="{LINE}" stroke-width="2"/>',
-            text(LEFT + BAR + 16, top + 20, f"{ours:,.0f} to {theirs:,.0f}   ({ratio:.0%} of the cost)")]
+            text(LEFT, top, f"{row.title}, {row.unit}"), box(top + 7, BAR, THEIRS, 0.35),
+            box(top + 7, min(ratio, LONGEST) * BAR, OURS),
+            text(LEFT + LONGEST * BAR + 16, top + 21, f"{ours:,.0f} : {theirs:,.0f}")]
+        if row.relative:
+            x = LEFT + BAR * (1 / row.mark if row.more else row.mark)
+            lines.append(f'<path d="M{x:.1f} {top + 4}v{HEIGHT + 6}" stroke="{MARK}" stroke-width="2"/>')
         top += STEP
+    height = top - 10
     head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" viewBox="0 0 {WIDTH} {top}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}">',
-        "<title>sipfork beside Kamailio: CPU time of the whole process tree</title>",
-        text(LEFT, 20, "CPU time of sipfork (blue) where Kamailio's is the whole bar; the line is the mark")]
+        f"<title>{HEAD}</title>", text(LEFT, 22, HEAD)]
     return "\n".join([*head, *lines, "</svg>"]) + "\n"
 
 
-def box(top, length, colour):
-    return f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{HEIGHT}" rx="2" fill="{colour}"/>'
+def box(top, length, colour, opacity=1):
+    return f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{HEIGHT}" rx="2" fill="{colour}" opacity="{opacity}"/>'
 
 
 def text(x, y, words):
-    return f'<text x="{x}" y="{y}">{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y}">{escape(words)}</text>'

@@ -68,11 +68,11 @@ def about():
     commit = said("git", "describe", "--always", "--dirty", "--exclude=*")
     if not build.startswith(os.path.realpath(ROOT) + os.sep):
         commit = f"of {build}"  # which need not be what is checked out
-    virtual = said("systemd-detect-virt") or "unknown"
+    virtual = " in ".join(filter(None, (said("systemd-detect-virt", f"--{kind}") for kind in ("container", "vm"))))
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "processor": processor(), "processors": os.cpu_count(),
-        "virtualization": virtual, "kernel": platform.release(), "sipfork": f"{said(DAEMON, '--version')} {commit}",
-        "kamailio": word_after(said("kamailio", "-v"), "kamailio"), "sipp": said("sipp", "-v").rstrip("."),
+        "virtualization": virtual or "unknown", "kernel": platform.release(), "sipfork": f"{said(DAEMON, '--version')} {commit}",
+        "kamailio": word_after(said("kamailio", "-v"), "kamailio"), "sipp": said("sipp", "-v").removeprefix("SIPp v").rstrip("."),
         "swift": word_after(said("swift", "--version"), "version")}
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 
 from chart import draw
@@ -56,8 +57,8 @@ def ratio(row, results):
     value = row.ratio(results)
     if not value:
         return "–"
-    step = -0.0005 if row.more else 0.0005
-    return f"{value + 10 * step:.2f}" if value >= 1 else f"{value + step:.3f}"
+    hundredths = math.floor(value * 100) if row.more else math.ceil(value * 100)
+    return f"{hundredths / 100:.2f}"
 
 
 def cells(results):
@@ -90,6 +91,11 @@ def markdown(results):
 
 def notes(results):
     """What must be known beside the table: losses, and where sipp was the limit."""
+    for row in ("order", "order_stateless"):
+        counted = [f"{name} {each[0]['early']:,} of {each[0]['completed']:,}"
+                   for name, each in with_order(results)["rows"][row].items()]
+        if counted:
+            yield f"{row}: {', '.join(counted)} calls"
     for row, of_row in results.get("rows", {}).items():
         for name, found in of_row.items():
             failed, completed = (sum(each.get(what, 0) for each in found) for what in ("failed", "completed"))

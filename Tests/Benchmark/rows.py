@@ -73,7 +73,7 @@ def peak(name, plan):
     """Tries rates on fresh, confined proxies until the best lossless one and the worst lossy one are near each other."""
     best, lossless, lossy = None, 0.0, None
     with Confined(SHARE) as group:
-        rate = 0.6 * SHARE * 1_000_000 / attempt(name, group, 100, 2).cost
+        rate = 0.9 * SHARE * 1_000_000 / attempt(name, group, 100, 2).cost
         for _ in range(6 if plan.quick else 9):
             load = attempt(name, group, rate, STEP)
             if not load.is_lossless:

@@ -72,8 +72,7 @@ def with_order(results):
         rows[key] = {}
         for name in ("sipfork", "kamailio"):
             counted = [each for source in sources for each in rows.get(source, {}).get(name, [])]
-            if counted:
-                early, completed = (sum(each[what] for each in counted) for what in ("early", "completed"))
-                rows[key][name] = [
-                    {"value": round(10_000 * early / max(completed, 1), 2), "early": early, "completed": completed}]
+            early, completed = (sum(each[what] for each in counted) for what in ("early", "completed"))
+            if completed:
+                rows[key][name] = [{"value": 10_000 * early / completed, "early": early, "completed": completed}]
     return {**results, "rows": rows}
