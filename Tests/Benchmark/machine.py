@@ -21,13 +21,15 @@ def said(*command):
     return ""
 
 
-def install_missing():
-    """Installs sipp and Kamailio, as packaging/test does with what it needs."""
-    has_kamailio = shutil.which("kamailio") is not None
-    if has_kamailio and shutil.which("sipp"):
+def install_missing(names):
+    """Installs sipp, and Kamailio where it is wanted, as packaging/test does with what it needs."""
+    wanted = {"sipp": "sip-tester", **({"kamailio": "kamailio"} if "kamailio" in names else {})}
+    missing = [package for program, package in wanted.items() if not shutil.which(program)]
+    if not missing:
         return
-    subprocess.run(["bash", "-c", ". packaging/dependencies && install_missing sip-tester kamailio"], cwd=ROOT, check=True)
-    if not has_kamailio and shutil.which("systemctl"):
+    command = f". packaging/dependencies && install_missing {' '.join(missing)}"
+    subprocess.run(["bash", "-c", command], cwd=ROOT, check=True)
+    if "kamailio" in missing and shutil.which("systemctl"):
         # Debian starts it at once; only those that we start are wanted here.
         subprocess.run(["systemctl", "disable", "--now", "kamailio"], capture_output=True)
 

@@ -48,7 +48,7 @@ ROWS = (
     Row("fork4", "one call forked to 4 contacts", "µs", 1 / 3, relative=True, words="≤ 1/3 of Kamailio"),
     Row("tcp", "the call over TCP, one connection a side", "µs", 1 / 3, relative=True, words="≤ 1/3 of Kamailio"),
     Row("transactions", "memory per completed server transaction still in its timers", "bytes", 1500, words="≤ 1,500"),
-    Row("bound", "memory per binding", "bytes", 400, words="≤ 400, of a million"),
+    Row("bound", "memory per binding, of one million", "bytes", 400, words="≤ 400"),
     Row("order", "calls answered 200 before their 180, stateful", "in 10,000", 0, words="none, ever"),
     Row("order_stateless", "the same, stateless", "in 10,000", 0, words="none, ever"),
     Row("growth_call", "cost per call with 200,000 live transactions and a million bindings, to an empty server's", "×",
