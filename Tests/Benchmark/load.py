@@ -119,5 +119,5 @@ def run(proxy, count, sources, sinks, limit):
             load.early += counters.get("GenericCounter1", 0)  # a phone has none
     load.failed = count - load.completed
     load.generators = children_time() - before
-    load.others = max(0.0, machine.busy + machine.stolen - load.meter.total - load.generators) / machine.all
+    load.others = max(0.0, machine.busy - load.meter.total - load.generators) / machine.all
     return load
