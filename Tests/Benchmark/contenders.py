@@ -5,10 +5,12 @@ Both have `name`, `prefix`, `address` and `process`, the root of their tree of p
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
 import harness
+from accounting import tree
 from harness import children, network
 from waiting import await_listener, eventually
 
@@ -85,7 +87,8 @@ class Kamailio:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            for pid in tree(self.process.pid):
+                os.kill(pid, signal.SIGKILL)
             self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
