@@ -63,11 +63,13 @@ def register(proxy, user, contacts):
             registrant.register(contact=f"<{contact}>", cseq=index + 1)
 
 
-def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None, patience=PATIENCE):
+def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None, evenly=False, patience=PATIENCE):
     """Plays `count` record-routed calls, `rate` a second, by as many pairs of sipp. Each callee is a user with one phone,
-    or with those that `contacts` names: {"scenario": how many}, all on sipps of their own.
+    or with those that `contacts` names: {"scenario": how many}, all on sipps of their own. Calls come in the bunches of
+    sipp, one every ten milliseconds, or in smaller ones (`evenly`), which takes more of sipp's time.
     """
     sources, sinks = [], []
+    finer = ("-timer_resol", "1") if evenly else ()
     suffix = ";transport=tcp" if transport[0] == "t" else ""
     for pair in range(pairs):
         phones = []
@@ -78,7 +80,8 @@ def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None, patience=P
                 sinks.append(lambda scenario=scenario, host=host, port=port: sipp(
                     scenario, host, (host, 9), listens=True, port=port, transport=transport))
         register(proxy, f"callee{pair}", phones)
-        sources.append(source(proxy, "caller", pair, pairs, count, rate, "-s", f"callee{pair}", transport=transport))
+        sources.append(source(
+            proxy, "caller", pair, pairs, count, rate, "-s", f"callee{pair}", *finer, transport=transport))
     return run(proxy, count, sources, sinks, count / rate + patience)
 
 
