@@ -1,4 +1,4 @@
-"""What a tree of processes has used: CPU time and memory, from /proc; and what the rest of the machine did meanwhile."""
+"""What a tree of processes has used: CPU time and memory, from /proc; and what the rest of the machine did then."""
 
 import os
 import time
@@ -85,8 +85,8 @@ class Machine:
 
     def read(self):
         with open("/proc/stat") as file:
-            user, nice, system, _, _, hard, soft, stolen = (int(word) * TICK for word in file.readline().split()[1:9])
-        return user + nice + system + hard + soft + stolen
+            user, nice, system, _, _, hard, soft, stolen = map(int, file.readline().split()[1:9])
+        return (user + nice + system + hard + soft + stolen) * TICK
 
 
 def children_time():

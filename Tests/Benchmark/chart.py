@@ -36,7 +36,8 @@ def draw(results):
 
 
 def box(top, length, colour, opacity=1):
-    return f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{HEIGHT}" rx="2" fill="{colour}" opacity="{opacity}"/>'
+    size = f'width="{length:.1f}" height="{HEIGHT}" rx="2"'
+    return f'<rect x="{LEFT}" y="{top}" {size} fill="{colour}" opacity="{opacity}"/>'
 
 
 def text(x, y, words):

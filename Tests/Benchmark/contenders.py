@@ -31,7 +31,8 @@ class Sipfork(harness.Sipfork):
         if stateless:
             self.merge({"server": {"mode": "stateless"}})
         if t1 != 500:
-            self.merge({"timers": {"t1": t1}})
+            # With T2 as near as T1, BYE would be answered 100 at once (RFC 4320 section 4.1).
+            self.merge({"timers": {"t1": t1, "t2": 8 * t1}})
 
     def start(self, timeout=120):
         """With a million bindings to read it takes some seconds."""

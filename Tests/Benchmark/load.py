@@ -64,9 +64,9 @@ def register(proxy, user, contacts):
 
 
 def calls(proxy, count, rate, pairs=1, transport="u1", contacts=None, evenly=False, patience=PATIENCE):
-    """Plays `count` record-routed calls, `rate` a second, by as many pairs of sipp. Each callee is a user with one phone,
-    or with those that `contacts` names: {"scenario": how many}, all on sipps of their own. Calls come in the bunches of
-    sipp, one every ten milliseconds, or in smaller ones (`evenly`), which takes more of sipp's time.
+    """Plays `count` record-routed calls, `rate` a second, by as many pairs of sipp. Each callee is a user with one
+    phone, or with those that `contacts` names: {"scenario": how many}, all on sipps of their own. Calls come in the
+    bunches of sipp, one every ten milliseconds, or in smaller ones (`evenly`), which takes more of sipp's time.
     """
     sources, sinks = [], []
     finer = ("-timer_resol", "1") if evenly else ()

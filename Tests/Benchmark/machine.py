@@ -70,17 +70,19 @@ def about():
     commit = said("git", "describe", "--always", "--dirty", "--exclude=*")
     if not build.startswith(os.path.realpath(ROOT) + os.sep):
         commit = f"of {build}"  # which need not be what is checked out
-    virtual = " in ".join(filter(None, (said("systemd-detect-virt", f"--{kind}") for kind in ("container", "vm"))))
+    virtual = [said("systemd-detect-virt", kind) for kind in ("--container", "--vm")]
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "processor": processor(), "processors": os.cpu_count(),
-        "virtualization": virtual or "unknown", "kernel": platform.release(), "sipfork": f"{said(DAEMON, '--version')} {commit}",
-        "kamailio": word_after(said("kamailio", "-v"), "kamailio"), "sipp": said("sipp", "-v").removeprefix("SIPp v").rstrip("."),
+        "virtualization": " in ".join(filter(None, virtual)) or "unknown", "kernel": platform.release(),
+        "sipfork": f"{said(DAEMON, '--version')} {commit}", "kamailio": word_after(said("kamailio", "-v"), "kamailio"),
+        "sipp": said("sipp", "-v").removeprefix("SIPp v").rstrip("."),
         "swift": word_after(said("swift", "--version"), "version")}
 
 
 def processor():
     with open("/proc/cpuinfo") as file:
-        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def word_after(text, word):

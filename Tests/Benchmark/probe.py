@@ -49,8 +49,8 @@ class Prober:
         for agent in (self.caller, self.callee):
             agent.socket.setblocking(False)
             poll.register(agent.socket.fileno(), select.POLLIN)
-        request = self.caller.request("OPTIONS", f"sip:probed@{self.caller.domain}", call_id="@CALL@", branch="@BRANCH@")
-        template = request.encode()
+        template = self.caller.request(
+            "OPTIONS", f"sip:probed@{self.caller.domain}", call_id="@CALL@", branch="@BRANCH@").encode()
         waiting = {}  # by Call-ID: when it was sent, and whether through the proxy
         through = True
         due = time.perf_counter()

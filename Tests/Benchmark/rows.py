@@ -70,7 +70,7 @@ def register(name, plan):
 
 
 def peak(name, plan):
-    """Tries rates on fresh, confined proxies until the best lossless one and the worst lossy one are near each other."""
+    """Tries rates on fresh, confined proxies until the highest lossless one and the lowest lossy one are near."""
     best, lossless, lossy, is_late = None, 0.0, None, False
     with Confined(SHARE) as group:
         rate = 0.9 * SHARE * 1_000_000 / attempt(name, group, 100, 2).cost

@@ -38,21 +38,22 @@ class Row:
         return "met" if (value >= self.mark if self.more else value <= self.mark) else "missed"
 
 
+THIRD = "≤ 1/3 of Kamailio"
 ROWS = (
-    Row("call", "one record-routed call over UDP, 1,000 a second", "µs", 1 / 3, relative=True, words="≤ 1/3 of Kamailio"),
+    Row("call", "one record-routed call over UDP, 1,000 a second", "µs", 1 / 3, relative=True, words=THIRD),
     Row("peak", "the same at the highest rate that loses nothing", "calls per CPU second", 4, relative=True, more=True,
         words="≥ 4 × Kamailio"),
     Row("register", "one REGISTER of a new user, 2,000 a second, on disk before its 200 (Kamailio: memory only)", "µs",
         1 / 2, relative=True, words="≤ 1/2 of Kamailio"),
-    Row("stateless", "stateless forwarding of the same call", "µs", 1 / 3, relative=True, words="≤ 1/3 of Kamailio"),
-    Row("fork4", "one call forked to 4 contacts", "µs", 1 / 3, relative=True, words="≤ 1/3 of Kamailio"),
-    Row("tcp", "the call over TCP, one connection a side", "µs", 1 / 3, relative=True, words="≤ 1/3 of Kamailio"),
+    Row("stateless", "stateless forwarding of the same call", "µs", 1 / 3, relative=True, words=THIRD),
+    Row("fork4", "one call forked to 4 contacts", "µs", 1 / 3, relative=True, words=THIRD),
+    Row("tcp", "the call over TCP, one connection a side", "µs", 1 / 3, relative=True, words=THIRD),
     Row("transactions", "memory per completed server transaction still in its timers", "bytes", 1500, words="≤ 1,500"),
     Row("bound", "memory per binding, of one million", "bytes", 400, words="≤ 400"),
     Row("order", "calls answered 200 before their 180, stateful", "in 10,000", 0, words="none, ever"),
     Row("order_stateless", "the same, stateless", "in 10,000", 0, words="none, ever"),
-    Row("growth_call", "cost per call with 200,000 live transactions and a million bindings, to an empty server's", "×",
-        1.10, words="≤ 1.10"),
+    Row("growth_call", "cost per call with 200,000 live transactions and a million bindings, to an empty server's",
+        "×", 1.10, words="≤ 1.10"),
     Row("growth_register", "cost per REGISTER likewise", "×", 2, words="≤ 2"),
     Row("delay50", "added delay at half the capacity of a processor, median", "µs", words="reported"),
     Row("delay99", "the same, 99th percentile", "µs", words="reported"),
