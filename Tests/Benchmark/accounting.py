@@ -71,8 +71,8 @@ class Meter:
 
 
 class Machine:
-    """The processors while this is entered: `busy`, microseconds that somebody used or that a hypervisor gave to others,
-    of `all`. It is counted in ticks, and rough.
+    """The processors while this is entered: `busy`, microseconds that somebody used or that a hypervisor gave away, of
+    `all`. It is counted in ticks, and rough.
     """
 
     def __enter__(self):

@@ -164,7 +164,8 @@ def growth(name, plan):
         with contender(name, WORKERS, directory=directory, **settings) as full, \
                 contender(name, WORKERS, **settings) as empty:
             filled = calls(full, plan.count(100_000), 2000, pairs=3)
-            beside = {"bindings": count, "transactions": live(full), "failed": filled.failed}
+            beside = {"bindings": count, "transactions": live(full), "completed": filled.completed,
+                      "failed": filled.failed}
             slices = [[calls(each, 4000, 1000, pairs=2).cost for each in (full, empty)] for _ in range(SLICES)]
             of_calls = compared(slices)
             slices = [[registers(each, 6000, 2000).cost for each in (full, empty)] for _ in range(SLICES)]
