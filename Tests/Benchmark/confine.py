@@ -1,4 +1,4 @@
-"""Gives a tree of processes a share of one processor and no more, by a control group (it takes root)."""
+"""Keeps a proxy to a share of one processor, by a control group (it takes root); or its load off its processor."""
 
 import contextlib
 import os
@@ -65,3 +65,20 @@ class Confined:
     def write(self, path, value):
         with open(path, "w") as file:
             file.write(str(value))
+
+
+@contextlib.contextmanager
+def apart(pid):
+    """While this is entered, a tree of processes has one processor, and we and whom we start have the others; where
+    there is but one, all stays as it is.
+    """
+    before = os.sched_getaffinity(0)
+    first, *others = sorted(before)
+    if others:
+        for process in tree(pid):
+            os.sched_setaffinity(process, {first})
+        os.sched_setaffinity(0, set(others))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

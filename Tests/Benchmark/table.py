@@ -55,7 +55,7 @@ ROWS = (
     Row("growth_call", "cost per call with 200,000 live transactions and a million bindings, to an empty server's",
         "×", 1.10, words="≤ 1.10"),
     Row("growth_register", "cost per REGISTER likewise", "×", 2, words="≤ 2"),
-    Row("delay50", "added delay at half the capacity of a processor, median", "µs", words="reported"),
+    Row("delay50", "added delay at half the capacity of one processor, median", "µs", words="reported"),
     Row("delay99", "the same, 99th percentile", "µs", words="reported"),
 )
 
