@@ -136,4 +136,5 @@ extension Span<UInt8> {
             place &+= 8
         }
         return end
-    }}
+    }
+}
