@@ -22,9 +22,9 @@ struct LocatorProcess: ~Copyable {
     /// Milliseconds between sweeps for expired bindings, and attempts to open the store.
     private static let sweepInterval: UInt64 = 1000
     private static let connectInterval: UInt64 = 5000
-    /// Milliseconds from one commit to disk to the next, at least. An fsync costs the same for one registration and
-    /// for ten, and who sends us mail while we sleep need not wake us: under load one goes on with all that has come
-    /// meanwhile.
+    /// Milliseconds from one commit to disk to the next, at least. An fsync costs the same for one
+    /// registration and for ten, and who sends us mail while we sleep need not wake us: under load one goes
+    /// on with all that has come meanwhile.
     private static let gatherTime: UInt64 = 8
     /// How long a successor waits at its start for the readers of an undone turn, in milliseconds.
     private static let longestSettling = 500

@@ -36,7 +36,7 @@ struct RawLine: BitwiseCopyable {
         }
         valueStart = position
         while true {
-            position = bytes.firstLineEnd(position, limit)
+            position = bytes.first(position, limit) { $0.lineEnd }
             if position &+ 1 >= limit {
                 // A CR at the very end counts as cut off; an LF there ends the line.
                 textEnd = position

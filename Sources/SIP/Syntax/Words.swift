@@ -137,19 +137,4 @@ extension Span<UInt8> {
         }
         return end
     }
-    /// The first CR or LF in `start ..< end`, or `end`. Sixteen bytes at once: most of a header is passed over.
-    @inline(__always)
-    func firstLineEnd(_ start: Int, _ end: Int) -> Int {
-        guard start >= 0 else { return end }
-        var place = start
-        let wholeEnd = Swift.min(end, count &- 15)
-        while place < wholeEnd {
-            // Inside: the bound leaves sixteen bytes.
-            let block = unsafe bytes.unsafeLoadUnaligned(
-                fromUncheckedByteOffset: place, as: SIMD16<UInt8>.self)
-            if any((block .== Ascii.carriageReturn) .| (block .== Ascii.lineFeed)) { break }
-            place &+= 16
-        }
-        return first(place, end) { $0.lineEnd }
-    }
 }
