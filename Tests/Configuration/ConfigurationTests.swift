@@ -16,7 +16,7 @@ struct ConfigurationTests {
         #expect(configuration.maxTransactions == 1_048_576)
         #expect(configuration.maxBindings == 1_048_576)
         #expect(configuration.maxDelay == 400)
-        #expect(configuration.gather == 1)
+        #expect(configuration.gather == 4)
         #expect(configuration.advertise == [])
         #expect([configuration.t1, configuration.t2, configuration.t4] == [500, 4000, 5000])
         #expect(configuration.c == 185_000)

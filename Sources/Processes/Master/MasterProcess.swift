@@ -95,7 +95,7 @@ struct MasterProcess: ~Copyable {
 
         datagramSockets = listeners.datagramSockets
         reception = Reception(state: state, keys: keys, sockets: datagramSockets)
-        gathering = Gathering(state.configuration.snapshot)
+        gathering = Gathering(longest: Int(state.configuration.snapshot.gather))
         self.connections = connections
         datagramErrors = DatagramErrors()
         self.mailboxes = mailboxes

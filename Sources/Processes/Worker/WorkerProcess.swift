@@ -49,6 +49,11 @@ package struct WorkerProcess: ~Copyable {
     var nextOutgoing = 0
     /// Outgoing slots that were taken since somebody looked how many are left.
     var posted = 0
+    /// What other workers have sent. The master gathers what it sends; what they do comes between, and is gathered here.
+    private var peerMail: UInt64 = 0
+    private var gathering: Gathering
+    /// The mailbox may hold more than the last receive took.
+    private var isMore = false
     private let descriptors: WorkerDescriptors
     private let sender: DatagramSender
     private let trace: SentTrace
@@ -81,6 +86,7 @@ package struct WorkerProcess: ~Copyable {
         where peer.index != index + 4 && descriptors.peers[peer.index] >= 0 {
             try mailboxes.add(peer, descriptors.peers[peer.index], poller)
         }
+        gathering = Gathering(longest: Int(snapshot.gather))
         self.descriptors = descriptors
         sender = DatagramSender(memory: state.memory, sockets: descriptors.sockets)
         trace = SentTrace(state, .worker(index))
@@ -95,6 +101,8 @@ package struct WorkerProcess: ~Copyable {
         state.processes.setReady(true, me)
         FaultPoint.workerReady.pass(memory)
         for _ in 0..<max(turns - taken, 0) {
+            let pause = gathering.pause(arrived: peerMail, now: Clock.microseconds())
+            if pause > 0 && !isMore { usleep(pause) }
             let wait = unsent.isEmpty ? shard.wheel.wait(now: Clock.milliseconds()) : 0
             let events = poller.wait(milliseconds: wait)
             FaultPoint.workerWoken.pass(memory)
@@ -116,6 +124,7 @@ package struct WorkerProcess: ~Copyable {
     /// Takes what has arrived into the in-flight array.
     package mutating func receive() {
         received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
+        isMore = received > Turn.inFlightCapacity - Mail.batch
         FaultPoint.workerReceived.pass(memory)
     }
 
@@ -155,6 +164,7 @@ package struct WorkerProcess: ~Copyable {
                 precondition(
                     MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
                 if state.quarantine.isActive && isQuarantined(next) { continue }
+                if next.sender.workerIndex != nil { peerMail &+= 1 }
                 handle(next)
                 handleOwnMail()
                 FaultPoint.workerHandled.pass(memory)
@@ -332,62 +342,5 @@ struct ScannedRequest: BitwiseCopyable {
     init(_ reference: StoredReference, _ index: MessageIndex) {
         self.reference = reference
         self.index = index
-    }
-}
-
-/// What a worker needs of the configuration, without the snapshot's bulk.
-struct WorkerSettings: BitwiseCopyable {
-    let registrarEnabled: Bool
-    /// `forking.order` is "q-value".
-    let ordersByQ: Bool
-    let recurses: Bool
-    let minExpires: Int
-    let transactions: Int
-    /// 0 none, 1 failed, 2 all.
-    let logCalls: Int
-    // Milliseconds.
-    let candidateTimeout: UInt64
-    let candidateDeadTime: UInt64
-    /// How long the resolver may take for a question, whatever it meets.
-    let resolvingTime: UInt64
-
-    init(_ snapshot: ConfigurationSnapshot) {
-        registrarEnabled = snapshot.registrarEnabled != 0
-        ordersByQ = snapshot.orderByQ != 0
-        recurses = snapshot.recurse != 0
-        minExpires = Int(snapshot.minExpires)
-        transactions = Int(snapshot.transactionsPerWorker)
-        logCalls = Int(snapshot.logCalls)
-        candidateTimeout = UInt64(snapshot.candidateTimeout)
-        candidateDeadTime = UInt64(snapshot.candidateDeadTime) * 1000
-        resolvingTime = snapshot.resolvingTime
-    }
-}
-
-/// The descriptors a worker lives by: those it inherits, or a test's.
-package struct WorkerDescriptors: BitwiseCopyable {
-    var mailbox: Int32
-    /// Writing ends of the others' mailboxes, by process number.
-    package var peers: InlineArray<68, Int32>
-    package var sockets: InlineArray<16, Int32>
-
-    package init(mailbox: Int32, peers: InlineArray<68, Int32>, sockets: InlineArray<16, Int32>) {
-        self.mailbox = mailbox
-        self.peers = peers
-        self.sockets = sockets
-    }
-
-    /// By the numbers of `ChildDescriptors`.
-    static var inherited: WorkerDescriptors {
-        var descriptors = WorkerDescriptors(
-            mailbox: ChildDescriptors.mailbox, peers: .init(repeating: -1), sockets: .init(repeating: -1))
-        for process in 0..<ProcessID.limit {
-            descriptors.peers[process] = ChildDescriptors.mailbox(of: ProcessID(rawValue: UInt8(process)))
-        }
-        // Only those of datagrams are there, and none of a listener that is gone.
-        for listener in 0..<16 where fcntl(ChildDescriptors.listener(listener), F_GETFD) >= 0 {
-            descriptors.sockets[listener] = ChildDescriptors.listener(listener)
-        }
-        return descriptors
     }
 }

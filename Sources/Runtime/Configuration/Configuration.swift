@@ -20,7 +20,7 @@ package struct Configuration: Equatable, Sendable {
     package var maxBindings = 1_048_576
     /// Milliseconds.
     package var maxDelay = 400
-    package var gather = 1
+    package var gather = 4
     /// What Via and Record-Route say instead of the listener of the same transport and family.
     package var advertise: [Listener] = []
 

@@ -87,8 +87,8 @@ package struct ConfigurationKey: Sendable {
             "server.max-delay", "400", .integer(10...60_000, \.maxDelay),
             "Milliseconds that requests may wait for a worker; while it is more, new ones get 503."),
         .init(
-            "server.gather", "1", .integer(0...10, \.gather),
-            "Milliseconds for which messages are gathered while many come; 0 means never."),
+            "server.gather", "4", .integer(0...10, \.gather),
+            "Milliseconds for which messages may be gathered while many come; 0 means never."),
         .init(
             "server.advertise", "[]", .listeners(0...16, \.advertise),
             "What Via and Record-Route say for a wildcard or translated listener."),

@@ -29,7 +29,7 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var t4: UInt32 = 5000
     package var timerC: UInt32 = 185_000
     package var maxDelay: UInt32 = 400
-    package var gather: UInt32 = 1
+    package var gather: UInt32 = 4
     // Seconds.
     package var registrarEnabled: UInt32 = 1
     package var minExpires: UInt32 = 60

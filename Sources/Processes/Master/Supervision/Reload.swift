@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import Mailbox
 import Platform
 import Proxy
 import SharedMemory
@@ -170,7 +171,7 @@ extension MasterProcess {
         log.level = UInt8(snapshot.logLevel)
         connections.log.level = log.level
         reception.reconfigure(sockets: datagramSockets)
-        gathering = Gathering(state.configuration.snapshot)
+        gathering = Gathering(longest: Int(snapshot.gather))
         changeListeners(done.change)
         FaultPoint.reloadListening.pass(state.memory)
         connections.reconfigure(ConnectionLimits(snapshot).granted(&log), listeners.streams, now)
