@@ -37,9 +37,9 @@ def is_behind(proxy, more_than=400):
     eventually(lambda: proxy.ctl("workers")[0]["delay_ms"] > more_than, "a delay of the worker", 10)
 
 
-def is_refusal(caller, request):
+def is_refusal(caller, request, again=True):
     """503, when to come again, and nothing else; gives the response."""
-    response = caller.answer_of(request, 503, again=True)
+    response = caller.answer_of(request, 503, again=again)
     true(response.get("Retry-After") in ("2", "3", "4", "5"), f"Retry-After: {response.get('Retry-After')}")
     equal(response.values("Via")[0].split(";")[0], request.values("Via")[0].split(";")[0], "Via of the 503")
     true(response.tag(), "a To tag in the 503")
@@ -181,7 +181,8 @@ def next_master():
         with stopped(proxy.workers()[0]):
             alice.invite("bob")
             is_behind(proxy)
-            is_refusal(alice, alice.invite("bob"))
+            # A worker that ended right behind its 180 leaves its successor to send that again.
+            is_refusal(alice, alice.invite("bob"), again=False)
             alice.send(first)
             alice.silent(0.2)
         equal(counter(proxy, "refused_overload"), 1, "refused_overload")

@@ -52,7 +52,7 @@ def stateless(name, plan):
 
 def fork4(name, plan):
     contacts = {"answering": 1, "cancelled": 3}
-    return {"fork4": play(name, plan, 4000, 200, 1, {}, contacts=contacts)}
+    return {"fork4": play(name, plan, 6000, 400, 1, {}, contacts=contacts)}
 
 
 def tcp(name, plan):

@@ -35,6 +35,18 @@ import Testing
             handed.allSatisfy { $0.header.endpoint.peer == peer.address && $0.header.endpoint.listener == 1 })
     }
 
+    /// With few slots left a receive does not empty the socket, and the loop must know.
+    @Test(arguments: [(2, true), (20, false)])
+    func aShortHandLeavesSome(slots: Int, leavesSome: Bool) throws {
+        let bench = try EdgeBench()
+        for index in 0..<bench.state.slots.smallCount - slots { _ = bench.state.slots.take(index) }
+        let listener = try listen("127.0.0.7")
+        let peer = Socket(SOCK_DGRAM, at: "127.0.0.1")
+        for number in 0..<3 { peer.send(options("\(number)"), to: listener.address) }
+        let count = bench.reception.receive(from: listener.number, listener: 1, address: listener.address)
+        #expect(count == min(slots, 3) && bench.reception.mayHoldMore == leavesSome)
+    }
+
     @Test func anyOtherListenerSaysEnough() throws {
         let bench = try EdgeBench()
         let listener = try listen("127.0.0.7")

@@ -33,6 +33,23 @@ import Testing
     }
 
     /// Design §5: a turn that was not committed leaves nothing, and its successor sends the very same bytes.
+    @Test func anAnswerThatComesAgainCountsOnce() throws {
+        let world = try World()
+        let caller = Phone()
+        let callee = Phone()
+        var worker = try world.worker(0)
+        let uri = "sip:bob@\(callee.address.text)"
+        world.deliver(request("INVITE", uri, from: caller, branch: "i"), from: caller.address, to: 0)
+        worker.run(turns: 1)
+        let invite = try #require(callee.hear())
+        for _ in 0..<3 {
+            world.deliver(response(200, to: invite), from: callee.address, to: 0)
+            worker.run(turns: 1)
+            #expect(try #require(caller.hear()).hasPrefix("SIP/2.0 200 "))
+        }
+        #expect(world.state.counters.total(.callsAnswered) == 1)
+    }
+
     @Test func anAbandonedTurnIsDoneAgainToTheByte() throws {
         var heard: [String] = []
         for isAbandoned in [false, true] {

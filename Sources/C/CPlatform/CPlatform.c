@@ -88,7 +88,7 @@ static void find_local(struct msghdr *message, struct sockaddr_storage *local) {
 }
 
 int cp_receive(int fd, struct cp_datagram *d, int count, int local) {
-    // Made once for a batch: what the kernel changes is put back below. Most calls find one datagram.
+    // Made once for a batch: what the kernel changes is put back below.
     static _Thread_local struct mmsghdr messages[cp_batch];
     static _Thread_local char control[cp_batch][control_bytes] __attribute__((aligned(8)));
     static _Thread_local const struct cp_datagram *made_for;

@@ -23,9 +23,11 @@ struct LocatorProcess: ~Copyable {
     private static let sweepInterval: UInt64 = 1000
     private static let connectInterval: UInt64 = 5000
     /// Milliseconds from one commit to disk to the next, at least. An fsync costs the same for one
-    /// registration and for ten, and who sends us mail while we sleep need not wake us: under load one goes
+    /// registration and for forty, and who sends us mail while we sleep need not wake us: under load one goes
     /// on with all that has come meanwhile.
-    private static let gatherTime: UInt64 = 8
+    ///
+    /// Nobody waits at the telephone for it, so it is five times the pause of the others.
+    private let gatherTime: UInt64
     /// How long a successor waits at its start for the readers of an undone turn, in milliseconds.
     private static let longestSettling = 500
 
@@ -43,6 +45,7 @@ struct LocatorProcess: ~Copyable {
             snapshot.storeInMemory != 0
             ? LocationStore()
             : LocationStore(path: snapshot.stateDirectoryPath + "/" + LocatorMain.databaseName)
+        gatherTime = UInt64(snapshot.longestPause) * 5
         FaultPoint.locatorAttached.pass(state.memory)
         var found = Turn.Recovery.clean
         service = LocationService(state: state, store: store, recovery: &found)
@@ -81,8 +84,8 @@ struct LocatorProcess: ~Copyable {
     /// Lets mail come in after a commit to disk.
     private func gather(since begin: UInt64) {
         let spent = Clock.milliseconds() &- begin
-        if service.hasStored && spent < LocatorProcess.gatherTime {
-            usleep(UInt32(LocatorProcess.gatherTime - spent) * 1000)
+        if service.hasStored && spent < gatherTime {
+            usleep(UInt32(gatherTime - spent) * 1000)
         }
     }
 

@@ -95,7 +95,7 @@ struct MasterProcess: ~Copyable {
 
         datagramSockets = listeners.datagramSockets
         reception = Reception(state: state, keys: keys, sockets: datagramSockets)
-        gathering = Gathering(longest: Int(state.configuration.snapshot.gather))
+        gathering = Gathering(longest: state.configuration.snapshot.longestPause)
         self.connections = connections
         datagramErrors = DatagramErrors()
         self.mailboxes = mailboxes
@@ -189,9 +189,9 @@ struct MasterProcess: ~Copyable {
         let address = entry.listener.address
         // A few batches, then the others' turn; level-triggered, so what is left comes again.
         for _ in 0..<4 {
-            let count = reception.receive(
+            _ = reception.receive(
                 from: socket, listener: listener, address: address, isLeaving: reload != nil)
-            if count < Int(cp_batch) { return }
+            if !reception.mayHoldMore { return }
         }
         isMore = true
     }

@@ -14,7 +14,10 @@ extension WorkerProcess {
 
     /// - Parameter response: the answer, which came from elsewhere.
     mutating func logEnd(_ record: ServerRecord, _ response: Message) {
-        guard countEnd(record, response.status), let request = storedMessage(record.request) else { return }
+        // A 2xx that comes again finds the request forgotten: the call was answered once.
+        guard !record.request.isNone, countEnd(record, response.status),
+            let request = storedMessage(record.request)
+        else { return }
         let reason = response.reason
         logEnd(record, request, response.status) { $0.append(reason, from: 0, to: min(reason.count, 100)) }
     }

@@ -49,7 +49,8 @@ package struct WorkerProcess: ~Copyable {
     var nextOutgoing = 0
     /// Outgoing slots that were taken since somebody looked how many are left.
     var posted = 0
-    /// What other workers have sent. The master gathers what it sends; what they do comes between, and is gathered here.
+    /// What others than the master have sent. It gathers what it sends; what they do comes between, and is gathered
+    /// here.
     private var peerMail: UInt64 = 0
     private var gathering: Gathering
     /// The mailbox may hold more than the last receive took.
@@ -86,7 +87,7 @@ package struct WorkerProcess: ~Copyable {
         where peer.index != index + 4 && descriptors.peers[peer.index] >= 0 {
             try mailboxes.add(peer, descriptors.peers[peer.index], poller)
         }
-        gathering = Gathering(longest: Int(snapshot.gather))
+        gathering = Gathering(longest: snapshot.longestPause)
         self.descriptors = descriptors
         sender = DatagramSender(memory: state.memory, sockets: descriptors.sockets)
         trace = SentTrace(state, .worker(index))
@@ -164,7 +165,7 @@ package struct WorkerProcess: ~Copyable {
                 precondition(
                     MailGraph.allows(next.kind, from: next.sender, to: me), "mail from the wrong process")
                 if state.quarantine.isActive && isQuarantined(next) { continue }
-                if next.sender.workerIndex != nil { peerMail &+= 1 }
+                if next.sender != .master { peerMail &+= 1 }
                 handle(next)
                 handleOwnMail()
                 FaultPoint.workerHandled.pass(memory)

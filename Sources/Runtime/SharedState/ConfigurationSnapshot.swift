@@ -30,6 +30,8 @@ package struct ConfigurationSnapshot: BitwiseCopyable {
     package var timerC: UInt32 = 185_000
     package var maxDelay: UInt32 = 400
     package var gather: UInt32 = 4
+    /// For which a process may let messages come together: some of such pauses are no delay to speak of.
+    package var longestPause: Int { Int(min(gather, maxDelay / 16)) }
     // Seconds.
     package var registrarEnabled: UInt32 = 1
     package var minExpires: UInt32 = 60

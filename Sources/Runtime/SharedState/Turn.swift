@@ -72,8 +72,8 @@ package struct Turn: BitwiseCopyable {
 
     // MARK: in-flight mail
 
-    /// The next message to handle; nil when all are. Each datagram was received at a multiple of
-    /// `Mail.batch`, so behind its last message the next datagram's place follows.
+    /// The next message to handle; nil when all are. Datagrams were received without a gap, or each at a
+    /// multiple of `Mail.batch`: behind the last message of one, the next multiple follows.
     package mutating func next() -> Mail? {
         var place = consumed
         while place < Turn.inFlightCapacity {

@@ -27,7 +27,8 @@ package enum ForwardedResponse {
         return Int(message.index.end) - Int(message.index.start) - (to - from) + longestContentLength
     }
 
-    private static let longestContentLength = "Content-Length: 65535\r\n".utf8.count
+    /// Of `Content-Length: 65535` and its line end.
+    private static let longestContentLength = 23
 
     /// - Parameter isForStream: a Content-Length is written where the response has none (§20.14).
     package static func write(

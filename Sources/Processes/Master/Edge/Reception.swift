@@ -26,6 +26,8 @@ import Syntax
     /// What of a long datagram does not fit a small slot.
     private let spill: UnsafeMutableRawPointer
     private var hand: [SlotReference] = []
+    /// The last receive got as many as there was room for.
+    private(set) var mayHoldMore = false
     private(set) var core: ProxyCore
     var stateless: Stateless
     var overload: Overload
@@ -74,9 +76,13 @@ import Syntax
             hand.append(slot)
             prepare(hand.count - 1)
         }
-        if hand.isEmpty { return dropOne(socket) }
+        if hand.isEmpty {
+            mayHoldMore = true
+            return dropOne(socket)
+        }
         let count = unsafe Int(
             cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
+        mayHoldMore = count == hand.count
         if count <= 0 { return 0 }
         FaultPoint.datagramsReceived.pass(state.memory)
         for place in 0..<count { take(place, listener, address, isLeaving) }

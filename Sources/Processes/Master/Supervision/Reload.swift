@@ -171,7 +171,7 @@ extension MasterProcess {
         log.level = UInt8(snapshot.logLevel)
         connections.log.level = log.level
         reception.reconfigure(sockets: datagramSockets)
-        gathering = Gathering(longest: Int(snapshot.gather))
+        gathering = Gathering(longest: snapshot.longestPause)
         changeListeners(done.change)
         FaultPoint.reloadListening.pass(state.memory)
         connections.reconfigure(ConnectionLimits(snapshot).granted(&log), listeners.streams, now)

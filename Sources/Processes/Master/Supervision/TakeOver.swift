@@ -56,7 +56,7 @@ extension MasterProcess {
                     from: entry.socket, listener: UInt16(number), address: entry.listener.address)
                 total += count
                 flushMail()
-                if count < Int(cp_batch) { break }
+                if !reception.mayHoldMore { break }
             }
         }
         return total
