@@ -19,7 +19,8 @@ import Testing
                 "INVITE \(uri) SIP/2.0\r\nVia: SIP/2.0/UDP \(world.listenerAddress.text);branch=z9hG4bKs"))
         #expect(invite.contains("Record-Route: <sip:\(world.listenerAddress.text);lr;sf="))
         #expect(invite.contains("Max-Forwards: 69\r\nMax-Breadth: 60\r\n"))
-        for status in [180, 200] {
+        // A 200 that comes again passes, and is no second call.
+        for status in [180, 200, 200] {
             world.deliver(response(status, to: invite), from: callee.address, to: 0)
             worker.run(turns: 1)
             let answer = try #require(caller.hear())
@@ -30,26 +31,10 @@ import Testing
         #expect(caller.isSilent)
         #expect(world.state.slots.inUse == 0)
         #expect(world.state.shard(0).serverTransactions == 1)
-    }
-
-    /// Design §5: a turn that was not committed leaves nothing, and its successor sends the very same bytes.
-    @Test func anAnswerThatComesAgainCountsOnce() throws {
-        let world = try World()
-        let caller = Phone()
-        let callee = Phone()
-        var worker = try world.worker(0)
-        let uri = "sip:bob@\(callee.address.text)"
-        world.deliver(request("INVITE", uri, from: caller, branch: "i"), from: caller.address, to: 0)
-        worker.run(turns: 1)
-        let invite = try #require(callee.hear())
-        for _ in 0..<3 {
-            world.deliver(response(200, to: invite), from: callee.address, to: 0)
-            worker.run(turns: 1)
-            #expect(try #require(caller.hear()).hasPrefix("SIP/2.0 200 "))
-        }
         #expect(world.state.counters.total(.callsAnswered) == 1)
     }
 
+    /// Design §5: a turn that was not committed leaves nothing, and its successor sends the very same bytes.
     @Test func anAbandonedTurnIsDoneAgainToTheByte() throws {
         var heard: [String] = []
         for isAbandoned in [false, true] {

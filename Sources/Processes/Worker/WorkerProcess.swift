@@ -125,7 +125,7 @@ package struct WorkerProcess: ~Copyable {
     /// Takes what has arrived into the in-flight array.
     package mutating func receive() {
         received = MailReceiver.receive(from: descriptors.mailbox, into: turn)
-        isMore = received > Turn.inFlightCapacity - Mail.batch
+        isMore = !MailReceiver.hasRoom(behind: received)
         FaultPoint.workerReceived.pass(memory)
     }
 
