@@ -138,7 +138,7 @@ let package = Package(
             "Master",
             [
                 "CPlatform", "Configuration", "Mailbox", "Platform", "Proxy", "SharedMemory", "SharedState",
-                "Syntax",
+                "Syntax", "Transport",
             ]),
         tests("Locator", ["Platform", "SharedMemory", "SharedState"]),
         tests("Resolver", ["CPlatform", "Platform", "SharedMemory", "SharedState"]),

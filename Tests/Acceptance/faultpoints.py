@@ -12,9 +12,9 @@ from crashes import kill_worker
 from harness import Sipfork
 from heirs import Supervision
 from internet import Internet
-from peers import calls, hang_up
+from peers import calls, hang_up, refuse
 from reloadscene import PATIENT, harmless
-from sipp import PORT, SCENARIOS
+from sipp import PORT
 from storm import Storm, Trouble
 from storms import Everywhere
 from supervisor import Supervised
@@ -127,25 +127,12 @@ class Busy(Trouble):
 
 class Traffic(Storm):
     """Calls and registrations until the block is over: then all of them must have succeeded. Every call forks to a
-    phone that is busy. With `loses`, a provisional response may be lost: nobody repeats it.
+    phone that is busy.
     """
 
-    def __init__(self, proxy, users=(), rate=40, phones=10, loses=False, seconds=300):
+    def __init__(self, proxy, users=(), rate=40, phones=10, seconds=300):
         super().__init__(proxy, rate, seconds, None, phones)
         self.users += users
-        if loses:
-            self.scenario = self.forgiving()
-
-    def forgiving(self):
-        """The scenario of the caller, in which the 180 may be missing; its path without suffix."""
-        with open(os.path.join(SCENARIOS, self.scenario + ".xml")) as file:
-            text = file.read()
-        strict = '<recv response="180"'
-        equal(text.count(strict), 1, "180s in the scenario")
-        path = os.path.join(self.proxy.directory, "forgiving")
-        with open(path + ".xml", "w") as file:
-            file.write(text.replace(strict, strict + ' optional="true"'))
-        return path
 
     def __enter__(self):
         host = f"{self.proxy.prefix}6"
@@ -239,7 +226,7 @@ def strike_master(proxy, point, deed=lambda: None):
 def master_dies(points, deed=lambda proxy: None):
     with Supervised({"timers": TIMERS}) as proxy:
         before = arena(proxy)
-        with Traffic(proxy, loses=True):
+        with Traffic(proxy):
             for point in points:
                 strike_master(proxy, point, lambda: deed(proxy))
         empty(proxy, before)
@@ -248,6 +235,24 @@ def master_dies(points, deed=lambda proxy: None):
 @test("the master dies at every point of its loop", limit=300)
 def master():
     master_dies(MASTER)
+
+
+@test("a message comes once, and the master dies at a point of its way: nothing of it is lost", limit=120)
+def on_the_way():
+    with Supervision(PATIENT) as scene:
+        alice, bob = scene.alice, scene.phone("bob", UA)
+        for point in MASTER:
+            count = scene.proxy.starts
+            arm(scene.proxy, scene.proxy.process.pid, point)
+            invite = alice.invite("bob")
+            scene.proxy.await_start(count, 30)
+            equal(armed(scene.proxy), "none", "the point that nobody has passed")
+            try:
+                refuse(bob, bob.expect("INVITE"), 486)
+                alice.ack_failure(invite, alice.answer_of(invite, 486))
+            except AssertionError as error:
+                error.add_note(f"the master died at {point}")
+                raise
 
 
 @test("the next master dies as well, at every point of its beginning", limit=300)

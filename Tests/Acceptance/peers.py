@@ -97,10 +97,12 @@ def establish(caller, callee, user="bob", invite=None):
     return outgoing, Dialog.of_callee(callee, seen, ok)
 
 
-def hang_up(first, second):
-    """A BYE from one side of an established call, seen by the other, answered back."""
+def hang_up(first, second, ignore=()):
+    """A BYE from one side of an established call, seen by the other, answered back. What is in `ignore` may come to the
+    other before it.
+    """
     bye = first.ua.send(first.request("BYE"))
-    seen = second.ua.expect("BYE")
+    seen = second.ua.expect("BYE", ignore=ignore)
     equal(seen.get("Call-ID"), first.call_id, "Call-ID of the BYE")
     second.ua.answer(seen, 200, "OK")
     first.ua.answer_of(bye, 200)

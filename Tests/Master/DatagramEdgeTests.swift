@@ -5,6 +5,7 @@ import Platform
 import Proxy
 import SharedState
 import Testing
+import Transport
 
 @testable import Master
 
@@ -53,6 +54,40 @@ import Testing
         Socket(SOCK_DGRAM, at: "127.0.0.1").send(options(), to: listener.address)
         let count = bench.reception.receive(from: listener.number, listener: 1, address: listener.address)
         #expect(count == 1 && bench.handed().first?.header.endpoint.local.isNone == true)
+    }
+
+    /// Killed right after the kernel gave it a batch, sent to an address that only the kernel knows.
+    @Test(arguments: [0, 5000]) func theNextMasterHasWhatAKilledOneReceived(padding: Int) throws {
+        let bench = try EdgeBench()
+        let listener = try listen("0.0.0.0")
+        let target = SocketAddress(host: "127.0.0.7", port: listener.address.port)!
+        let source = DatagramReceiver.Source(listener: 1, address: listener.address, isLeaving: false)
+        let peer = Socket(SOCK_DGRAM, at: "127.0.0.1")
+        for number in 0..<3 { peer.send(options("\(number)"), to: target) }
+        #expect(bench.reception.receive(from: listener.number, listener: 1, address: listener.address) == 3)
+        #expect(bench.handed().count == 3)
+        let long = String(repeating: "x", count: padding)
+        for number in 3..<5 { peer.send(options("\(number)\(long)"), to: target) }
+        #expect(bench.reception.fetch(from: listener.number, source) == 2)
+
+        bench.reception = Reception(state: bench.state, keys: bench.keys)
+        bench.reception.dispatchReceived(except: [])
+        bench.state.slots.reclaim(except: [])
+        let handed = bench.handed().sorted { $0.text < $1.text }
+        #expect(handed.count == 2)
+        for (number, one) in zip(3..<5, handed) {
+            #expect(one.text == options("\(number)\(long)"))
+            #expect(one.header.endpoint.peer == peer.address && one.header.endpoint.local == target)
+            #expect(one.header.endpoint.listener == 1)
+        }
+
+        // And nothing twice: neither by the same master, nor by another.
+        peer.send(options("5"), to: target)
+        #expect(bench.reception.receive(from: listener.number, listener: 1, address: listener.address) == 1)
+        #expect(bench.handed().count == 1)
+        bench.reception = Reception(state: bench.state, keys: bench.keys)
+        bench.reception.dispatchReceived(except: [])
+        #expect(bench.handed().isEmpty)
     }
 
     private func request(_ bench: EdgeBench, _ method: String = "INVITE", fork: UInt8 = 3) -> String {

@@ -87,32 +87,48 @@ static void find_local(struct msghdr *message, struct sockaddr_storage *local) {
     }
 }
 
-int cp_receive(int fd, struct cp_datagram *d, int count, int local) {
-    // Made once for a batch: what the kernel changes is put back below.
-    static _Thread_local struct mmsghdr messages[cp_batch];
-    static _Thread_local char control[cp_batch][control_bytes] __attribute__((aligned(8)));
-    static _Thread_local const struct cp_datagram *made_for;
-    static _Thread_local int made_local;
-    if (count > cp_batch) count = cp_batch;
-    if (d != made_for || local != made_local) {
-        for (int i = 0; i < cp_batch; i++)
-            messages[i].msg_hdr = (struct msghdr){
-                .msg_name = &d[i].peer, .msg_namelen = sizeof d[i].peer, .msg_iov = d[i].parts,
-                .msg_iovlen = 2, .msg_control = local ? control[i] : NULL,
-                .msg_controllen = local ? control_bytes : 0};
-        made_for = d;
-        made_local = local;
+struct cp_inbox {
+    struct cp_datagram datagrams[cp_batch];
+    struct mmsghdr messages[cp_batch];
+    char control[cp_batch][control_bytes] __attribute__((aligned(8)));
+};
+_Static_assert(sizeof(struct cp_inbox) <= cp_inbox_bytes, "an inbox has room");
+
+void cp_prepare(struct cp_inbox *inbox, int local) {
+    for (int i = 0; i < cp_batch; i++) {
+        struct cp_datagram *d = &inbox->datagrams[i];
+        inbox->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &d->peer, .msg_namelen = sizeof d->peer, .msg_iov = d->parts, .msg_iovlen = 2,
+            .msg_control = local ? inbox->control[i] : NULL, .msg_controllen = local ? control_bytes : 0};
     }
-    int n = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
-    for (int i = 0; i < n; i++) {
-        d[i].length = messages[i].msg_len;
-        d[i].peer_length = messages[i].msg_hdr.msg_namelen;
-        d[i].local.ss_family = AF_UNSPEC;
-        if (local) find_local(&messages[i].msg_hdr, &d[i].local);
-        messages[i].msg_hdr.msg_namelen = sizeof d[i].peer;
-        messages[i].msg_hdr.msg_controllen = local ? control_bytes : 0;
-    }
+}
+
+// Tells what the kernel has written of a place, and puts back what it has changed there.
+static void take(struct cp_inbox *inbox, int i, int local) {
+    struct cp_datagram *d = &inbox->datagrams[i];
+    struct msghdr *header = &inbox->messages[i].msg_hdr;
+    d->length = inbox->messages[i].msg_len;
+    d->local.ss_family = AF_UNSPEC;
+    if (local) find_local(header, &d->local);
+    header->msg_namelen = sizeof d->peer;
+    header->msg_controllen = local ? control_bytes : 0;
+}
+
+int cp_receive(int fd, struct cp_inbox *inbox, int count, int local) {
+    int n = recvmmsg(fd, inbox->messages, (unsigned)(count < cp_batch ? count : cp_batch), MSG_DONTWAIT, NULL);
+    for (int i = 0; i < n; i++) take(inbox, i, local);
     return n;
+}
+
+void cp_vacate(struct cp_inbox *inbox, int place) { inbox->messages[place].msg_len = 0; }
+
+void cp_inherit(struct cp_inbox *inbox, int local) {
+    for (int i = 0; i < cp_batch; i++) {
+        struct msghdr *header = &inbox->messages[i].msg_hdr;
+        header->msg_control = inbox->control[i];  // it was mapped elsewhere
+        if (header->msg_controllen > control_bytes) header->msg_controllen = 0;
+        take(inbox, i, local && inbox->messages[i].msg_len != 0);
+    }
 }
 
 int cp_want_local(int fd, int family) {

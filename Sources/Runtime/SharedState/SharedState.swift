@@ -69,6 +69,8 @@ package struct SharedState: BitwiseCopyable {
     package let remarks: Remarks
     package let trace: TraceRegion
     package let quarantine: Quarantine
+    /// Where the master receives datagrams (`DatagramReceiver`).
+    package let datagrams: Int
     package let locations: LocationTable
     /// The locator's turn, and its mail to others.
     package let locatorTurn: Int
@@ -111,6 +113,7 @@ package struct SharedState: BitwiseCopyable {
         remarks = Remarks(memory: memory, at: planner.placeRegion(Remarks.bytes))
         trace = TraceRegion(memory: memory, at: planner.placeRegion(TraceRegion.bytes))
         quarantine = Quarantine(memory: memory, at: planner.placeRegion(Quarantine.bytes))
+        datagrams = planner.placeRegion(DatagramLayout.bytes)
         logs = planner.placeRegion(ProcessID.limit * LogRing.bytes)
         masterScratch = planner.placeRegion(SharedState.masterScratchBytes)
         masterRings = planner.placeRegion(ProcessID.limit * MailRing.bytes)
@@ -217,7 +220,7 @@ package struct SharedState: BitwiseCopyable {
             StoredMessages.headerBytes, TimerWheel.bytes, DNSCache.bytes, MemoryLayout<DNSCandidate>.size,
             DeadPeers.bytes, RecentRequests.bytes, LoadSamples.bytes, Remarks.bytes, TraceRegion.bytes,
             MemoryLayout<ArenaHeader>.size, ConfigurationView.bytes,
-            Quarantine.bytes,
+            Quarantine.bytes, DatagramLayout.bytes,
         ] { hash.combine(UInt64(size)) }
         return hash.finalize()
     }

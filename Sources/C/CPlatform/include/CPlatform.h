@@ -27,12 +27,12 @@ int cp_signalfd(const uint64_t *signals, int count);
 // The next signal of a signalfd, 0 where there is none.
 int cp_signal_next(int fd);
 
-// One received datagram: payload in up to two stretches, its sender, and where that sent it to.
+// One place of a batch of received datagrams: payload in up to two stretches, its sender, and where that sent it to.
 struct cp_datagram {
     struct iovec parts[2];
-    uint32_t length;                   // out: bytes received
+    uint64_t slot;                     // the receiver's own: where the first part lies
+    uint32_t length;                   // out: bytes received, 0 where there is no datagram
     struct sockaddr_storage peer;      // out
-    socklen_t peer_length;
     // out, where asked for: the address of ours, without a port, of a link-local one the interface as its scope;
     // family 0 where the kernel does not say, or it is one of many.
     struct sockaddr_storage local;
@@ -46,9 +46,20 @@ int cp_poller(void);
 int cp_poll_change(int poller, int change, int fd, uint32_t events, uint64_t token);
 // Waits (milliseconds, -1: without end); the number of events, at most count and cp_batch.
 int cp_poll_wait(int poller, struct cp_event *events, int count, int milliseconds);
+
+// What a batch is received into: cp_batch datagrams, and behind them what the kernel writes of each as it takes it out
+// of the socket. In memory that outlives the process, its successor can read that.
+struct cp_inbox;
+enum { cp_inbox_bytes = cp_batch * 512 };
+// Before the first datagram, and whenever `local` changes: whether also the addresses that they were sent to are asked
+// for (cp_want_local).
+void cp_prepare(struct cp_inbox *inbox, int local);
 // Receives up to count (<= cp_batch) datagrams without blocking; the number received or -1.
-// `local`: also the addresses that they were sent to (cp_want_local).
-int cp_receive(int fd, struct cp_datagram *datagrams, int count, int local);
+int cp_receive(int fd, struct cp_inbox *inbox, int count, int local);
+// Forgets what this place has received: whoever follows finds nothing there.
+void cp_vacate(struct cp_inbox *inbox, int place);
+// In place of cp_receive, before cp_prepare: fills in what a process that is gone has received last, in all places.
+void cp_inherit(struct cp_inbox *inbox, int local);
 // Has a UDP socket of that family tell to which address of ours a datagram was sent.
 int cp_want_local(int fd, int family);
 

@@ -1,11 +1,10 @@
-import CPlatform
-import Glibc
 import Mailbox
 import Platform
 import Proxy
 import SharedMemory
 import SharedState
 import Syntax
+import Transport
 
 /// Reception, parsing and dispatch (design P8): datagrams come straight into message slots, messages of streams
 /// are copied there; they are scanned once, and go to the worker that has their call.
@@ -15,17 +14,11 @@ import Syntax
 ///
 /// Requests go by keyed hash of Call-ID, so all of a call meets in one worker; responses by our own branch.
 @safe package struct Reception: ~Copyable {
-    private static let batch = Int(cp_batch)
-    private static let spillBytes = 65536 - Slots.smallCapacity
-
     let state: SharedState
     let keys: Keys
     let workers: Int
     var pool: SlotPool
-    private let datagrams: UnsafeMutablePointer<cp_datagram>
-    /// What of a long datagram does not fit a small slot.
-    private let spill: UnsafeMutableRawPointer
-    private var hand: [SlotReference] = []
+    private var datagrams: DatagramReceiver
     /// The last receive got as many as there was room for.
     private(set) var mayHoldMore = false
     private(set) var core: ProxyCore
@@ -43,11 +36,7 @@ import Syntax
         self.keys = keys
         workers = Int(state.sizes.workers)
         pool = SlotPool(slots: state.slots)
-        unsafe datagrams = UnsafeMutablePointer<cp_datagram>.allocate(capacity: Reception.batch)
-        unsafe datagrams.initialize(repeating: cp_datagram(), count: Reception.batch)
-        unsafe spill = UnsafeMutableRawPointer.allocate(
-            byteCount: Reception.batch * Reception.spillBytes, alignment: 4096)
-        hand.reserveCapacity(Reception.batch)
+        datagrams = DatagramReceiver(state: state)
     }
 
     /// Takes over the configuration that was published.
@@ -55,11 +44,6 @@ import Syntax
         core = ProxyCore(state, keys: keys, scratch: core.line)
         stateless.reconfigure(state, sockets: sockets)
         overload.reconfigure()
-    }
-
-    deinit {
-        unsafe datagrams.deallocate()
-        unsafe spill.deallocate()
     }
 
     /// Looks at all queues; in each turn of the loop.
@@ -72,85 +56,59 @@ import Syntax
     package mutating func receive(
         from socket: Int32, listener: UInt16, address: SocketAddress, isLeaving: Bool = false
     ) -> Int {
-        while hand.count < Reception.batch, let slot = pool.takeSmall() {
-            hand.append(slot)
-            prepare(hand.count - 1)
-        }
-        if hand.isEmpty {
-            mayHoldMore = true
-            return dropOne(socket)
-        }
-        let count = unsafe Int(
-            cp_receive(socket, datagrams, Int32(hand.count), address.isWildcard ? 1 : 0))
-        mayHoldMore = count == hand.count
-        if count <= 0 { return 0 }
+        let source = DatagramReceiver.Source(listener: listener, address: address, isLeaving: isLeaving)
+        let count = fetch(from: socket, source)
+        if count == 0 || datagrams.count == 0 { return count }
         FaultPoint.datagramsReceived.pass(state.memory)
-        for place in 0..<count { take(place, listener, address, isLeaving) }
-        for place in 0..<count { dispatch(hand[place]) }
+        for place in 0..<count { take(place, source) }
+        for place in 0..<count { dispatch(datagrams.slot(place)) }
         refill(count)
         FaultPoint.batchTaken.pass(state.memory)
         return count
     }
 
-    /// Replaces the first slots of the hand, which are handed out. Others are prepared already, and stay.
+    /// Receives one batch into the places that have slots. Where no slot is free, a datagram is taken from the socket
+    /// and dropped, or epoll would spin.
+    mutating func fetch(from socket: Int32, _ source: DatagramReceiver.Source) -> Int {
+        while datagrams.count < DatagramReceiver.capacity, let slot = pool.takeSmall() { datagrams.add(slot) }
+        if datagrams.count == 0 {
+            mayHoldMore = true
+            let count = datagrams.dropOne(from: socket)
+            if count > 0 { state.counters.add(.droppedNoSlot, .master) }
+            return count
+        }
+        let count = datagrams.receive(from: socket, source)
+        mayHoldMore = count == datagrams.count
+        return count
+    }
+
+    /// Replaces the slots of the first places, which are handed out. Others hold nothing, and stay.
     private mutating func refill(_ count: Int) {
         for place in 0..<count {
-            guard let slot = pool.takeSmall() else {
-                // Those that are left move up.
-                hand.removeSubrange(place..<count)
-                for moved in place..<hand.count { prepare(moved) }
-                return
-            }
-            hand[place] = slot
-            prepare(place)
+            guard let slot = pool.takeSmall() else { return datagrams.remove(place..<count) }
+            datagrams.replace(place, slot)
         }
-    }
-
-    private func prepare(_ place: Int) {
-        let offset = state.slots.bytesOffset(hand[place].index)
-        unsafe datagrams[place].parts.0 = iovec(
-            iov_base: state.memory.address(offset, count: Slots.smallCapacity), iov_len: Slots.smallCapacity)
-        unsafe datagrams[place].parts.1 = iovec(
-            iov_base: spill + place * Reception.spillBytes, iov_len: Reception.spillBytes)
-    }
-
-    /// No slot is free: the datagram is taken from the socket and dropped, or epoll would spin.
-    private mutating func dropOne(_ socket: Int32) -> Int {
-        unsafe datagrams[0].parts.0 = iovec(iov_base: spill, iov_len: Reception.spillBytes)
-        unsafe datagrams[0].parts.1 = iovec()
-        let count = unsafe Int(cp_receive(socket, datagrams, 1, 0))
-        if count > 0 { state.counters.add(.droppedNoSlot, .master) }
-        return max(count, 0)
     }
 
     /// One received datagram: into its final slot, with all that is known of it. Whoever finds it there can go on.
-    private mutating func take(
-        _ place: Int, _ listener: UInt16, _ address: SocketAddress, _ isLeaving: Bool
-    ) {
+    private mutating func take(_ place: Int, _ source: DatagramReceiver.Source) {
         state.counters.add(.messagesReceived, .master)
         var header = SlotHeader()
         header.isReceived = true
-        header.length = unsafe datagrams[place].length
-        header.endpoint = unsafe Endpoint(.udp, SocketAddress(datagrams[place].peer), listener: listener)
-        var local = unsafe SocketAddress(datagrams[place].local)
-        if !local.isNone {
-            local.port = address.port
-            header.endpoint.local = local
-        } else if isLeaving && !address.isWildcard {
-            header.endpoint.local = address
-        }
-        let length = Int(header.length)
-        if length > Slots.smallCapacity {
+        header.length = UInt32(datagrams.length(place))
+        header.endpoint = datagrams.endpoint(place, source)
+        let slot = datagrams.slot(place)
+        if datagrams.length(place) > state.slots.capacity(slot.index) {
             // A large slot holds the longest datagram there is.
-            let large = moveToLarge(place, length)
-            pool.giveBack(hand[place])
-            hand[place] = large ?? .none
-            if large == nil {
+            guard let large = pool.takeLarge() else {
                 state.counters.add(.droppedNoSlot, .master)
-                return
+                datagrams.drop(place)
+                return pool.giveBack(slot)
             }
+            datagrams.move(place, to: large)
+            pool.giveBack(slot)
         }
-        state.slots.setHeader(header, hand[place].index)
+        state.slots.setHeader(header, datagrams.slot(place).index)
         FaultPoint.messagePlaced.pass(state.memory)
     }
 
@@ -166,8 +124,19 @@ import Syntax
         pool.giveBack(slot)
     }
 
-    /// Dispatches what a former master has received and not dispatched, but for the slots of `kept`.
+    /// Dispatches what a former master has received and not dispatched, but for the slots of `kept`; before the first
+    /// `receive`.
     mutating func dispatchReceived(except kept: Set<Int>) {
+        let source = datagrams.inherit()
+        for place in 0..<DatagramReceiver.capacity where datagrams.length(place) > 0 {
+            let slot = datagrams.slot(place)
+            // Others were placed already, or are of a batch that was dealt with.
+            if state.slots.isHeld(slot, by: .master) && !kept.contains(slot.index)
+                && !state.slots.header(slot.index).isReceived
+            {
+                take(place, source)
+            }
+        }
         for index in 0..<state.slots.incomingCount
         where state.slots.holder(index) == .master && !kept.contains(index)
             && state.slots.header(index).isReceived
@@ -213,15 +182,4 @@ import Syntax
     }
 
     mutating func giveBack(_ slot: SlotReference) { pool.giveBack(slot) }
-
-    private mutating func moveToLarge(_ place: Int, _ length: Int) -> SlotReference? {
-        guard let large = pool.takeLarge() else { return nil }
-        let target = state.slots.bytesOffset(large.index)
-        let rest = length - Slots.smallCapacity
-        state.memory.copy(
-            from: state.slots.bytesOffset(hand[place].index), to: target, count: Slots.smallCapacity)
-        unsafe state.memory.address(target + Slots.smallCapacity, count: rest).copyMemory(
-            from: spill + place * Reception.spillBytes, byteCount: rest)
-        return large
-    }
 }

@@ -8,8 +8,9 @@ import SharedState
 /// The first things that a master does who follows another (design §5.5), before any child works: what the one before
 /// had on its hands goes on, and what has arrived meanwhile is there before a timer fires.
 ///
-///     rings ──▶ mailboxes;  own mailbox ──▶ connections;  other slots ──▶ free
-///     received by the one before ──▶ rings ──▶ mailboxes;  then what is in the sockets likewise
+///     rings ──▶ mailboxes;  own mailbox ──▶ connections
+///     received by the one before ──▶ rings ──▶ mailboxes;  other slots ──▶ free
+///     what is in the sockets ──▶ rings ──▶ mailboxes
 extension MasterProcess {
     /// Rounds of `takeMail`, and batches of datagrams of one listener: more than mailboxes and buffers hold.
     private static let mostMail = 64
@@ -23,9 +24,10 @@ extension MasterProcess {
         let kept = slotsOnTheirWay()
         reception.dispatchReceived(except: kept)
         FaultPoint.masterDispatched.pass(state.memory)
+        // Whose slots are handed over by this: what is then still the master's is nobody's.
+        flushMail()
         state.slots.reclaim(except: kept)
         FaultPoint.masterReclaimed.pass(state.memory)
-        flushMail()
         let waiting = drainSockets()
         FaultPoint.masterDrained.pass(state.memory)
         log.note(.note, .info, "\(waiting) datagrams had waited in the sockets")
