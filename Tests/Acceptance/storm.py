@@ -72,7 +72,6 @@ class Storm:
         self.users = users or [f"{self.user}@example.org"]
         self.rate, self.count = rate, rate * seconds
         self.phone_rate, self.phone_count = phones, phones * seconds
-        self.scenario = "stormcaller"
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -89,7 +88,7 @@ class Storm:
                 file.write("SEQUENTIAL\n" + "".join(f"{user};\n" for user in self.users))
             load = self.load(self.count, self.rate)
             self.caller = enter(
-                Sipp(self.scenario, hosts[0], proxy.address, *load, "-inf", table, port=PORT + 1))
+                Sipp("stormcaller", hosts[0], proxy.address, *load, "-inf", table, port=PORT + 1))
             self.phones = None
             if self.phone_count:
                 self.phones = enter(Sipp(
