@@ -1,9 +1,11 @@
-// Record-routed calls through the edge of a master and one worker, in one process, for callgrind: `run` beside this
+// Record-routed calls through the edge of a master and its workers, in one process, for callgrind: `run` beside this
 // file counts what `countedEdge` and `countedWorker` take. Everything between the datagram that comes and the one that
 // goes is what the service does: socket, slot, scan, dispatch, mail ring, mailbox, turn, commit, outbox, socket. Only
 // the loops around it are not there, and the time, which goes on by itself.
 //
-//     instructions WARM-UP CALLS
+//     instructions PHONES WARM-UP CALLS
+//
+// One phone, and one worker; or calls forked to several, by two workers.
 import Mailbox
 import Master
 import Platform
@@ -21,7 +23,9 @@ struct Edge: ~Copyable {
     mutating func turn(_ now: UInt64) {
         reception.measure(now)
         _ = reception.receive(from: listener, listener: 0, address: Scene.proxy)
-        mailboxes.flush(state.masterRing(to: .worker(0)), to: .worker(0), poller)
+        for worker in 0..<Int(state.sizes.workers) {
+            mailboxes.flush(state.masterRing(to: .worker(worker)), to: .worker(worker), poller)
+        }
     }
 }
 
@@ -34,31 +38,39 @@ func countedWorker(_ worker: inout WorkerProcess) {
     worker.handleTurn()
 }
 
-/// Plays calls as Tests/Acceptance/scenarios does, one message a turn.
+/// Plays calls as Tests/Benchmark/scenarios does, one step of a call a turn.
 struct Calls: ~Copyable {
-    /// Milliseconds from call to call: in a steady state 1,600 calls wait for timers H, J and L (64·T1).
-    private static let interval: UInt64 = 20
-
-    private let scene: Scene
+    let scene: Scene
     private var edge: Edge
     private var worker: WorkerProcess
+    private var other: WorkerProcess?
     private var now = Scene.start
     var isCounted = false
 
-    init() throws(SystemError) {
-        let scene = try Scene()
+    init(phones: Int) throws(SystemError) {
+        let workers = phones > 1 ? 2 : 1
+        let scene = try Scene(workers: workers, phones: phones)
         let state = scene.state
-        let mailbox = try Mailbox().takeEnds()
         let poller = try Poller()
         var mailboxes = PeerMailboxes(state: state, process: .master)
-        try mailboxes.add(.worker(0), mailbox.writing, poller)
         var descriptors = WorkerDescriptors(
-            mailbox: mailbox.reading, peers: .init(repeating: -1), sockets: .init(repeating: -1))
+            mailbox: -1, peers: .init(repeating: -1), sockets: .init(repeating: -1))
         for process in [ProcessID.master, .locator, .resolver, .logger] {
             descriptors.peers[process.index] = try Mailbox().takeEnds().writing
         }
         descriptors.sockets[0] = scene.listener
-        worker = try WorkerProcess(state: state, index: 0, keys: scene.keys, descriptors: descriptors)
+        var reading: [Int32] = []
+        for index in 0..<workers {
+            let mailbox = try Mailbox().takeEnds()
+            try mailboxes.add(.worker(index), mailbox.writing, poller)
+            descriptors.peers[ProcessID.worker(index).index] = mailbox.writing
+            reading.append(mailbox.reading)
+        }
+        let first = try Calls.worker(0, scene, descriptors, reading)
+        let second: WorkerProcess? =
+            workers > 1 ? try Calls.worker(1, scene, descriptors, reading) : nil
+        worker = first
+        other = second
         edge = Edge(
             state: state, listener: scene.listener,
             reception: Reception(state: state, keys: scene.keys, sockets: [scene.listener]),
@@ -66,36 +78,103 @@ struct Calls: ~Copyable {
         self.scene = scene
     }
 
+    private static func worker(
+        _ index: Int, _ scene: Scene, _ descriptors: WorkerDescriptors, _ reading: [Int32]
+    ) throws(SystemError) -> WorkerProcess {
+        var own = WorkerDescriptors(
+            mailbox: reading[index], peers: descriptors.peers, sockets: descriptors.sockets)
+        own.peers[ProcessID.worker(index).index] = -1
+        return try WorkerProcess(state: scene.state, index: index, keys: scene.keys, descriptors: own)
+    }
+
     /// Has the proxy take one datagram.
-    private mutating func pass(_ text: Text, from socket: Int32) {
+    mutating func pass(_ text: Text, from socket: Int32) {
         Scene.send(text, from: socket)
+        turn()
+    }
+
+    /// Has the proxy take what was sent to it.
+    mutating func turn() {
         now += 2
         worker.virtualTime = now
+        other?.virtualTime = now
+        if isCounted { countedEdge(&edge, now) } else { edge.turn(now) }
+        turnWorker()
+        // Mail from one to the other, and what that one sends back.
+        guard other != nil else { return }
+        turnOther()
+        turnWorker()
+        turnOther()
+    }
+
+    private mutating func turnWorker() {
         if isCounted {
-            countedEdge(&edge, now)
             countedWorker(&worker)
         } else {
-            edge.turn(now)
             worker.receive()
             worker.handleTurn()
         }
     }
 
-    mutating func play(_ number: Int) {
+    private mutating func turnOther() {
+        if isCounted {
+            countedWorker(&other!)
+        } else {
+            other!.receive()
+            other!.handleTurn()
+        }
+    }
+
+    /// Plays a call that begins `interval` milliseconds before the next one.
+    mutating func play(_ number: Int, interval: UInt64) {
         let begin = now
+        if other == nil { playDirect(number) } else { playForked(number) }
+        now = begin + interval
+    }
+
+    private mutating func playDirect(_ number: Int) {
         pass(Calls.invite(number), from: scene.caller)
         let invite = Scene.receive("INVITE ", at: scene.callee)
         pass(Calls.answer("SIP/2.0 180 Ringing\r\n", invite, number), from: scene.callee)
         _ = Scene.receive("SIP/2.0 180 ", at: scene.caller)
         pass(Calls.answer("SIP/2.0 200 OK\r\n", invite, number, Calls.calleeBody), from: scene.callee)
-        let answer = Scene.receive("SIP/2.0 200 ", at: scene.caller)
+        playDialog(number, Scene.receive("SIP/2.0 200 ", at: scene.caller))
+    }
+
+    /// From the ACK on.
+    private mutating func playDialog(_ number: Int, _ answer: Text) {
         pass(Calls.request("ACK", "1 ACK", "-5", answer, number), from: scene.caller)
         _ = Scene.receive("ACK ", at: scene.callee)
         pass(Calls.request("BYE", "2 BYE", "-7", answer, number), from: scene.caller)
         let bye = Scene.receive("BYE ", at: scene.callee)
         pass(Calls.answer("SIP/2.0 200 OK\r\n", bye, nil), from: scene.callee)
         _ = Scene.receive("SIP/2.0 200 ", at: scene.caller)
-        now = begin + Calls.interval
+    }
+
+    /// All phones ring, one answers, the others are cancelled.
+    private mutating func playForked(_ number: Int) {
+        pass(Calls.invite(number), from: scene.caller)
+        let invite = Scene.receive("INVITE ", at: scene.callee)
+        let invites = scene.others.map { Scene.receive("INVITE ", at: $0) }
+        Scene.send(Calls.answer("SIP/2.0 180 Ringing\r\n", invite, number), from: scene.callee)
+        for (other, invite) in zip(scene.others, invites) {
+            Scene.send(Calls.answer("SIP/2.0 180 Ringing\r\n", invite, number), from: other)
+        }
+        turn()
+        for left in (0...scene.others.count).reversed() {
+            _ = Scene.receive("SIP/2.0 180 ", at: scene.caller, isLast: left == 0)
+        }
+        pass(Calls.answer("SIP/2.0 200 OK\r\n", invite, number, Calls.calleeBody), from: scene.callee)
+        let answer = Scene.receive("SIP/2.0 200 ", at: scene.caller)
+        for (other, invite) in zip(scene.others, invites) {
+            let cancel = Scene.receive("CANCEL ", at: other)
+            Scene.send(Calls.answer("SIP/2.0 200 OK\r\n", cancel, nil), from: other)
+            Scene.send(
+                Calls.answer("SIP/2.0 487 Request Terminated\r\n", invite, number), from: other)
+        }
+        turn()
+        for other in scene.others { _ = Scene.receive("ACK ", at: other) }
+        playDialog(number, answer)
     }
 
     // MARK: messages
@@ -204,10 +283,12 @@ struct Calls: ~Copyable {
 @main enum Instructions {
     static func main() throws {
         let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
-        precondition(numbers.count == 2, "instructions WARM-UP CALLS")
-        var calls = try Calls()
-        for number in 0..<numbers[0] { calls.play(number) }
+        precondition(numbers.count == 3 && numbers[0] > 0, "instructions PHONES WARM-UP CALLS")
+        var calls = try Calls(phones: numbers[0])
+        // In a steady state 1,600 calls wait for timers H, J and L (64·T1); of those with more records, 800.
+        let interval: UInt64 = numbers[0] > 1 ? 40 : 20
+        for number in 0..<numbers[1] { calls.play(number, interval: interval) }
         calls.isCounted = true
-        for number in 0..<numbers[1] { calls.play(numbers[0] + number) }
+        for number in 0..<numbers[2] { calls.play(numbers[1] + number, interval: interval) }
     }
 }

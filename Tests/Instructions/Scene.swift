@@ -14,11 +14,13 @@ struct Scene {
     let listener: Int32
     let caller: Int32
     let callee: Int32
+    /// Other phones of the callee.
+    private(set) var others: [Int32] = []
 
     static var proxy: SocketAddress { SocketAddress(ipv4: network + 1, port: 5060) }
 
-    init() throws(SystemError) {
-        let sizes = ArenaSizes(workers: 1, transactions: 8192, bindings: 100)
+    init(workers: Int, phones: Int) throws(SystemError) {
+        let sizes = ArenaSizes(workers: workers, transactions: 8192, bindings: 100)
         let arena = try Arena(name: "instructions", size: SharedState.bytes(sizes)).keep()
         let keyMemory = try Arena(name: "instructions-keys", size: Keys.bytes).keep().memory
         for word in 0..<6 { keyMemory.store(UInt64(word) &* 0x9E37_79B9_7F4A_7C15, at: word * 8) }
@@ -27,11 +29,14 @@ struct Scene {
         listener = try Scene.socket(Scene.proxy)
         caller = try Scene.socket(SocketAddress(ipv4: Scene.network + 2, port: 5060))
         callee = try Scene.socket(SocketAddress(ipv4: Scene.network + 3, port: 5060))
-        prepare()
+        for number in 1..<UInt32(phones) {
+            others.append(try Scene.socket(SocketAddress(ipv4: Scene.network + 3 + number, port: 5060)))
+        }
+        prepare(phones: phones)
     }
 
     /// As a master does with fresh memory.
-    private func prepare() {
+    private func prepare(phones: Int) {
         state.setHeader(ArenaHeader(layoutHash: SharedState.layoutHash, sizes: state.sizes))
         state.slots.initialize()
         do {
@@ -39,7 +44,7 @@ struct Scene {
             try state.dns.initialize()
         } catch { preconditionFailure("no memory") }
         var snapshot = ConfigurationSnapshot()
-        snapshot.workers = 1
+        snapshot.workers = state.sizes.workers
         snapshot.listenerCount = 1
         snapshot.listeners[0] = Scene.proxy
         snapshot.advertised[0] = Scene.proxy
@@ -49,27 +54,39 @@ struct Scene {
         snapshot.networkPrefixes[0] = 8
         snapshot.networkCount = 1
         precondition(state.publish(snapshot, []))
-        state.shard(0).initialize(now: Scene.start)
-        for process in [ProcessID.worker(0), .locator] {
-            state.processes.setPid(1, process)
-            state.processes.setReady(true, process)
+        for worker in 0..<Int(state.sizes.workers) {
+            state.shard(worker).initialize(now: Scene.start)
+            setReady(.worker(worker))
         }
-        register("callee@example.org", "sip:callee@127.255.71.3:5060;transport=UDP")
+        setReady(.locator)
+        register(
+            "callee@example.org",
+            (3..<3 + phones).map { "sip:callee@127.255.71.\($0):5060;transport=UDP" })
     }
 
-    /// A binding, as the locator publishes it.
-    private func register(_ aor: String, _ contact: String) {
+    private func setReady(_ process: ProcessID) {
+        state.processes.setPid(1, process)
+        state.processes.setReady(true, process)
+    }
+
+    /// Bindings, as the locator publishes them.
+    private func register(_ aor: String, _ contacts: [String]) {
         let undo = Turn(memory: state.memory, at: state.locatorTurn).undo
         var writer = LocationWriter(
-            table: state.locations, undo: undo, processes: state.processes, workers: 1)
+            table: state.locations, undo: undo, processes: state.processes,
+            workers: Int(state.sizes.workers))
         precondition(writer.isSettled())
-        let (name, uri, id) = (Array(aor.utf8), Array(contact.utf8), Array("registration@host".utf8))
+        let (name, id) = (Array(aor.utf8), Array("registration@host".utf8))
+        let uris = contacts.map { Array($0.utf8) }
         let size = RecordDraft.bytes(
-            aor: name.count, bindings: BindingFields.bytes(texts: uri.count + id.count))
-        guard var draft = writer.begin(name.span, size: size, bindings: 1) else {
+            aor: name.count,
+            bindings: uris.reduce(0) { $0 + BindingFields.bytes(texts: $1.count + id.count) })
+        guard var draft = writer.begin(name.span, size: size, bindings: uris.count) else {
             preconditionFailure("no room for a binding")
         }
-        draft.append(BindingFields(uri: uri.span, callID: id.span, expiresAt: .max, q: 1000, cseq: 1))
+        for uri in uris {
+            draft.append(BindingFields(uri: uri.span, callID: id.span, expiresAt: .max, q: 1000, cseq: 1))
+        }
         writer.publish(draft.seal())
         undo.forget()
     }
@@ -100,14 +117,15 @@ struct Scene {
         precondition(sent == text.bytes.count, "a datagram was not sent")
     }
 
-    /// The one datagram that has come, which begins as is said.
-    static func receive(_ begin: StaticString, at socket: Int32) -> Text {
+    /// The one datagram that has come, or the first of several, which begins as is said.
+    static func receive(_ begin: StaticString, at socket: Int32, isLast: Bool = true) -> Text {
         var text = Text()
         text.bytes = [UInt8](repeating: 0, count: 4096)
         let count = unsafe recv(socket, &text.bytes, text.bytes.count, Int32(MSG_DONTWAIT))
         precondition(count > 0, "a datagram has not come")
         text.bytes.removeLast(4096 - count)
         precondition(text.begins(begin), "a datagram of another kind has come")
+        if !isLast { return text }
         var byte: UInt8 = 0
         precondition(unsafe recv(socket, &byte, 1, Int32(MSG_DONTWAIT)) < 0, "two datagrams have come")
         return text
