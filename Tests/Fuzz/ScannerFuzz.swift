@@ -96,13 +96,14 @@ private func buildEverything(_ message: borrowing Message, isComplete: Bool) {
     let answer = written { writer in
         LocalResponse.write(request: message, status: 404, toTag: tag.span, peer: peer, to: &writer)
     }
+    var fields: HopFields?
     let onward = written { writer in
         var edits = ForwardedRequest.Edits()
         edits.maxBreadth = drop
         edits.routesToDrop = drop
         edits.dropsLastRoute = drop == 1
         edits.received = peer
-        ForwardedRequest.write(
+        fields = ForwardedRequest.write(
             message: message, requestURI: nil, via: via.span, recordRoute: recordRoute.span,
             appendRoute: drop == 1 ? route.span : nil, edits, to: &writer)
     }
@@ -118,11 +119,22 @@ private func buildEverything(_ message: borrowing Message, isComplete: Bool) {
     if message.isRequest {
         expectComplete(answer, like: message, isRequest: false)
         expectComplete(onward, like: message, isRequest: true)
+        if let fields { expectSameCancel(onward, fields) }
         expectComplete(cancel, like: message, isRequest: true)
         expectComplete(ack, like: message, isRequest: true)
     } else if second != nil {
         expectComplete(back, like: message, isRequest: false)
     }
+}
+
+/// A CANCEL is the same with what is known of a request that was sent as with what a scan finds.
+private func expectSameCancel(_ sent: [UInt8], _ fields: HopFields) {
+    guard sent.count <= 65_535 else { return }
+    var index = MessageIndex()
+    guard Scanner.scan(sent.span, into: &index) == .complete else { return }
+    precondition(fields.lies(in: sent.count))
+    let known = written { CancelRequest.write(forwarded: sent.span, fields, to: &$0) }
+    precondition(known == written { CancelRequest.write(forwarded: Message(sent.span, index), to: &$0) })
 }
 
 private func expectComplete(_ bytes: [UInt8], like message: borrowing Message, isRequest: Bool) {

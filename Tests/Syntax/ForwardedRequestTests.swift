@@ -24,14 +24,37 @@ private func forwarded(
     edits.dropsLastRoute = dropLast
     edits.received = peer
     edits.isForStream = isForStream
+    var fields: HopFields?
     let bytes = written { writer in
-        ForwardedRequest.write(
+        fields = ForwardedRequest.write(
             message: Message(scanned.bytes.span, scanned.index), requestURI: uri == nil ? nil : uriBytes.span,
             via: via.span, recordRoute: recordRoute ? route.span : nil,
             appendRoute: append == nil ? nil : appended.span, edits, to: &writer)
     }
-    #expect(Scanned(bytes).result == .complete)
+    let sent = Scanned(bytes)
+    #expect(sent.result == .complete)
+    if let fields {
+        expectSameHopRequests(sent, fields)
+    } else {
+        #expect(request.contains("Route:") || append != nil)
+    }
     return string(bytes).replacing("\r\n", with: "\n")
+}
+
+/// CANCEL and ACK are the same with what is known of a request as with what a scan finds.
+private func expectSameHopRequests(_ sent: Scanned, _ fields: HopFields) {
+    #expect(fields.lies(in: sent.bytes.count))
+    let message = Message(sent.bytes.span, sent.index)
+    let known = written { CancelRequest.write(forwarded: sent.bytes.span, fields, to: &$0) }
+    #expect(string(known) == string(written { CancelRequest.write(forwarded: message, to: &$0) }))
+    let response = Scanned("SIP/2.0 486 Busy\nVia: SIP/2.0/UDP us\nTo: <sip:b@b>\n ;tag=9\n\n")
+    let answer = Message(response.bytes.span, response.index)
+    let acknowledged = written {
+        AckRequest.write(forwarded: sent.bytes.span, fields, response: answer, to: &$0)
+    }
+    #expect(
+        string(acknowledged)
+            == string(written { AckRequest.write(forwarded: message, response: answer, to: &$0) }))
 }
 
 @Suite struct ForwardedRequestTests {
@@ -104,6 +127,29 @@ private func forwarded(
 
                     abc
                     """)
+    }
+
+    /// Wherever they stand: before the first edit, behind the last, folded, in compact form.
+    @Test(arguments: [
+        ["f:<sip:a@b>", "t:  <sip:b@b>", "i :1", "CSeq: 7 INVITE", "v: SIP/2.0/UDP h;branch=z9hG4bK1"],
+        [
+            "Via: SIP/2.0/UDP h;branch=z9hG4bK1", "From: A\n <sip:a@b>", "Max-Forwards: 9", "Call-ID:\n\t1",
+            "CSeq: 7\n INVITE", "Content-Length: 0", "To: <sip:b@b>\n ;x=y ",
+        ],
+        [
+            "CSeq: 4711 INVITE", "To: <sip:b@b>", "Max-Breadth: 5", "Via: SIP/2.0/UDP h;rport, SIP/2.0/UDP g",
+            "From: <sip:a@b>;tag=1", "Record-Route: <sip:r;lr>", "Call-ID: 1", "Max-Forwards: 70",
+        ],
+    ])
+    func knowsWhatAHopRepeats(lines: [String]) {
+        let request = "INVITE sip:b@b SIP/2.0\n" + lines.joined(separator: "\n") + "\n\n"
+        let peer = SocketAddress("192.0.2.1", 5060)
+        for uri in [nil, "sip:b@192.0.2.9:5070;transport=udp"] {
+            for isForStream in [false, true] {
+                _ = forwarded(
+                    request, uri: uri, recordRoute: true, breadth: 15, peer: peer, isForStream: isForStream)
+            }
+        }
     }
 
     /// RFC 5393 §5.3.3.1: one value in any case, and the header's own line where there is one.

@@ -66,6 +66,31 @@ let inviteText = """
         #expect(second.map { scanned[$0.received] } == "192.0.2.2")
     }
 
+    /// The second Via value, in the line of the first or the next.
+    @Test(
+        arguments: [
+            (["SIP/2.0/UDP a"], nil),
+            (["SIP/2.0/UDP a, SIP / 2.0 / TCP\t[::1] : 5060;x", "SIP/2.0/UDP c"], "[::1]"),
+            (
+                [
+                    "SIP/2.0/UDP a;branch=z9hG4bK1", "SIP/2.0/UDP b:5070;rport=1,SIP/2.0/UDP d",
+                    "SIP/2.0/UDP c",
+                ], "b"
+            ),
+            (["SIP/2.0/UDP a", "", "SIP/2.0/UDP c"], nil),
+            (["SIP/2.0/UDP a", "nonsense", "SIP/2.0/UDP c"], nil),
+        ] as [([String], String?)])
+    func findsTheSecondVia(values: [String], host: String?) {
+        let lines = values.map { "Via: \($0)\n" }.joined()
+        let scanned = Scanned(
+            "SIP/2.0 200 OK\nTo: <sip:a>\n\(lines)From: <sip:a>\nCall-ID: 1\nCSeq: 1 BYE\n\n")
+        #expect(scanned.result == .complete)
+        let message = Message(scanned.bytes.span, scanned.index)
+        #expect(message.secondViaHost().map { scanned[$0] } == host)
+        let second = message.secondVia()
+        #expect(second.map { scanned[$0.host] } == host)
+    }
+
     @Test func fitsItsSlot() {
         #expect(MemoryLayout<MessageIndex>.size <= 400)
         #expect(MemoryLayout<ByteRange>.size == 4)

@@ -81,18 +81,24 @@ extension WorkerProcess {
     /// True where a Via below ours says who a response is for, and it is no broadcast (RFC 4475 §3.3.10).
     private mutating func isForSomeone(_ message: Message) -> Bool {
         guard message.index.topVia.rest != 0 || message.index.first(.via).count > 1 else { return false }
-        guard let next = message.secondVia(),
-            let address = SocketAddress(host: message.bytes.slice(next.host), port: 5060)
+        guard let host = message.secondViaHost(),
+            let address = SocketAddress(host: message.bytes.slice(host), port: 5060)
         else { return true }
         return !address.isForMany
     }
 
     /// §17.1.1.3: the ACK to a failure is this hop's business.
     private mutating func acknowledge(_ record: ForkRecord, _ response: Message) {
-        guard let request = storedMessage(record.request) else { return }
         let offset = turn.scratchOffset()
         var writer = memory.writer(offset, capacity: turn.scratchRoom)
-        AckRequest.write(forwarded: request, response: response, to: &writer)
+        if let fields = hopFields(record) {
+            let request = shard.stored.bytes(record.request)
+            AckRequest.write(forwarded: request, fields, response: response, to: &writer)
+        } else if let request = storedMessage(record.request) {
+            AckRequest.write(forwarded: request, response: response, to: &writer)
+        } else {
+            return
+        }
         if writer.overflowed { return }
         turn.keepScratch(writer.count)
         transmit(OutboxEntry(offset: offset, count: writer.count, to: record.endpoint))
@@ -175,12 +181,17 @@ extension WorkerProcess {
     private mutating func sendCancel(_ invite: ForkRecord) {
         let branch = Branch(invite.server, fork: invite.fork, attempt: invite.attempt, keys: keys)
         let key = branch.key(keys: keys, cancel: true)
-        guard shard.table.find(kind: RecordKind.cancel, key: key) == 0,
-            let request = storedMessage(invite.request),
-            let room = shard.stored.reserve(request.bytes.count + 256)
+        guard shard.table.find(kind: RecordKind.cancel, key: key) == 0, !invite.request.isNone,
+            let room = shard.stored.reserve(shard.stored.locate(invite.request).count + 256)
         else { return }
         var writer = memory.writer(room.offset, capacity: room.capacity)
-        CancelRequest.write(forwarded: request, to: &writer)
+        if let fields = hopFields(invite) {
+            CancelRequest.write(forwarded: shard.stored.bytes(invite.request), fields, to: &writer)
+        } else if let request = storedMessage(invite.request) {
+            CancelRequest.write(forwarded: request, to: &writer)
+        } else {
+            writer.fail()
+        }
         let reference = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
         let cell = writer.overflowed ? 0 : shard.table.insert(kind: RecordKind.cancel, key: key)
         if cell == 0 {

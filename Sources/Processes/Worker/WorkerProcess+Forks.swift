@@ -90,9 +90,16 @@ extension WorkerProcess {
 
     /// The index of a fork's request; nil where that is changing: another worker's may be.
     private mutating func index(of order: ForkOrder, _ bytes: Span<UInt8>) -> MessageIndex? {
-        if order.source == scanned.reference && order.server.worker == index { return scanned.index }
+        let worker = order.server.worker
+        if scanned.isOf(order.source, by: worker, count: bytes.count) { return scanned.index }
         var index = MessageIndex()
-        return Scanner.scan(bytes, into: &index) == .complete ? index : nil
+        guard Scanner.scan(bytes, into: &index) == .complete else { return nil }
+        // Not what has changed meanwhile: another of its forks, with as many bytes, may be next.
+        Ordering.fullFence()
+        if stored(by: worker).isCurrent(order.source) {
+            scanned = ScannedRequest(order.source, by: worker, count: bytes.count, index)
+        }
+        return index
     }
 
     /// What a worker stores: our own, most often.
@@ -121,7 +128,7 @@ extension WorkerProcess {
             return
         }
         var writer = memory.writer(room.offset, capacity: room.capacity)
-        write(message, set, placed, in: targetBytes, listener, branch, order.breadth, to: &writer)
+        var hop = write(message, set, placed, in: targetBytes, listener, branch, order.breadth, to: &writer)
         if writer.count > WorkerProcess.longestUDPRequest && candidates.isNone
             && !placed.target.flags.contains(.statesTransport)
         {
@@ -129,11 +136,13 @@ extension WorkerProcess {
             if longer[0] != list[0], let other = self.listener(for: longer[0], preferred) {
                 listener = other
                 writer.reset()
-                write(message, set, placed, in: targetBytes, listener, branch, order.breadth, to: &writer)
+                hop = write(
+                    message, set, placed, in: targetBytes, listener, branch, order.breadth, to: &writer)
             }
             list = longer
         }
         let request = shard.stored.seal(room, length: writer.overflowed ? 0 : writer.count)
+        let hasHopFields = message.method == .invite && keep(hop, behind: writer.count, in: room)
         // The owner may have ended meanwhile and its cells be used again: then what was read is worth nothing.
         Ordering.fullFence()
         let owner = stored(by: order.server.worker)
@@ -169,6 +178,7 @@ extension WorkerProcess {
         record.isNamed = !placed.name.isEmpty || !kept.isNone
         record.endpoint = Endpoint(candidate.transport, candidate.address, listener: UInt16(listener))
         record.method = message.method.rawValue
+        record.hasHopFields = hasHopFields
         let reliable = record.endpoint.isReliable
         if record.isInvite {
             _ = record.invite.start(now: now, values: values, reliable: reliable)
@@ -187,11 +197,32 @@ extension WorkerProcess {
         core.identity.listener(for: candidate.address, candidate.transport, preferred: preferred)
     }
 
+    /// Puts what CANCEL and ACK will need of a request behind it; false where there is nothing to put, or no room.
+    private mutating func keep(
+        _ fields: HopFields?, behind count: Int, in room: StoredMessages.Reservation
+    ) -> Bool {
+        let place = WorkerProcess.hopFieldsPlace(behind: count)
+        guard let fields, place + MemoryLayout<HopFields>.size <= room.capacity, fields.lies(in: count) else {
+            return false
+        }
+        memory.store(fields, at: room.offset + place)
+        return true
+    }
+
+    private static func hopFieldsPlace(behind count: Int) -> Int { (count + 7) & ~7 }
+
+    /// What CANCEL and ACK need of a fork's request; nil where that is to be scanned.
+    mutating func hopFields(_ record: ForkRecord) -> HopFields? {
+        if !record.hasHopFields || record.request.isNone { return nil }
+        let place = shard.stored.locate(record.request)
+        return memory.load(place.offset + WorkerProcess.hopFieldsPlace(behind: place.count))
+    }
+
     /// The request as this fork sends it.
     private mutating func write(
         _ message: Message, _ set: TargetSet, _ placed: PlacedTarget, in bytes: Span<UInt8>,
         _ listener: Int, _ branch: Branch, _ breadth: UInt8, to writer: inout ByteWriter
-    ) {
+    ) -> HopFields? {
         var lines = line
         core.writeVia(listener, branch, to: &lines)
         let viaEnd = lines.count
@@ -200,7 +231,7 @@ extension WorkerProcess {
                 message.callID, leaving: listener, arriving: Int(set.head.source.listener), to: &lines)
         }
         let written = lines.written
-        core.writeForwarded(
+        return core.writeForwarded(
             message, placed, in: bytes, source: set.head.source,
             via: written.extracting(0..<viaEnd),
             recordRoute: written.extracting(viaEnd..<written.count), breadth: Int(breadth),

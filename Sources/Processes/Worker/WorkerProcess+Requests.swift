@@ -215,7 +215,10 @@ extension WorkerProcess {
             let stored = shard.stored.store(message.bytes.slice(message.index.whole))
         {
             request = stored
-            if message.index.start == 0 { scanned = ScannedRequest(stored, message.index) }
+            if message.index.start == 0 {
+                scanned = ScannedRequest(
+                    stored, by: index, count: Int(message.index.length), message.index)
+            }
             cell = shard.table.insert(kind: RecordKind.server, key: key)
         }
         if cell == 0 {

@@ -41,7 +41,8 @@ package struct WorkerProcess: ~Copyable {
     /// Messages without a transaction that wait for the resolver.
     var parked = 0
     private var nextOwnMail = 0
-    /// The request that was stored last: most forks begin in the turn in which theirs has come.
+    /// The request that was stored or forked last: most forks begin in the turn in which theirs has come, and others
+    /// of it beside them.
     var scanned = ScannedRequest()
     /// Requests that the kernel has refused to send; their forks hear of it in the next turn.
     private var unsent: [Mail] = []
@@ -333,15 +334,24 @@ package struct WorkerProcess: ~Copyable {
     }
 }
 
-/// A stored request and its index, which need not be made again as long as it is current.
+/// A request that a worker has stored, and its index, which need not be made again as long as it is current.
 struct ScannedRequest: BitwiseCopyable {
-    private(set) var reference = StoredReference.none
+    private var reference = StoredReference.none
+    private var worker = 0
+    private var count = 0
     private(set) var index = MessageIndex()
 
     init() {}
 
-    init(_ reference: StoredReference, _ index: MessageIndex) {
+    init(_ reference: StoredReference, by worker: Int, count: Int, _ index: MessageIndex) {
         self.reference = reference
+        self.worker = worker
+        self.count = count
         self.index = index
+    }
+
+    /// - Parameter count: of the bytes that the index is to be used with.
+    func isOf(_ reference: StoredReference, by worker: Int, count: Int) -> Bool {
+        reference == self.reference && worker == self.worker && count == self.count
     }
 }

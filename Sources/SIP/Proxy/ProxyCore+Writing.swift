@@ -48,11 +48,14 @@ extension ProxyCore {
 
     /// Builds the request of a target by editing the received bytes. `via` and `recordRoute` lie one behind the
     /// other at the begin of `line`.
+    ///
+    /// - Returns: what `ForwardedRequest` says of it.
+    @discardableResult
     package func writeForwarded(
         _ message: Message, _ placed: PlacedTarget, in set: Span<UInt8>, source: Endpoint,
         via: Span<UInt8>, recordRoute: Span<UInt8>, breadth: Int, isForStream: Bool,
         to writer: inout ByteWriter
-    ) {
+    ) -> HopFields? {
         let target = placed.target
         var appended = line
         appended.skip(via.count + recordRoute.count)
@@ -74,7 +77,7 @@ extension ProxyCore {
         edits.dropsLastRoute = target.flags.contains(.dropsLastRoute)
         edits.received = source.peer
         edits.isForStream = isForStream
-        ForwardedRequest.write(
+        return ForwardedRequest.write(
             message: message,
             requestURI: target.flags.contains(.replacesURI) ? set.extracting(placed.uri) : nil, via: via,
             recordRoute: recordRoute.count > 0 ? recordRoute : nil,

@@ -141,6 +141,8 @@ package struct ForkRecord: BitwiseCopyable {
     package var isAbandoned = false
     /// Its address was found by name, or is one of several: `DeadPeers` is told of its failure.
     package var isNamed = false
+    /// Behind the request, in its cell, lie its `HopFields`.
+    package var hasHopFields = false
     /// The last status received, 0 for none.
     package var status: UInt16 = 0
 
@@ -227,7 +229,7 @@ package struct WaitingRecord: BitwiseCopyable {
 /// The layout of all that lies in the arena, records included.
 package enum StateLayout {
     /// To be raised when fields change their places or meaning; a change of sizes is noticed by itself.
-    private static let version: UInt64 = 4
+    private static let version: UInt64 = 5
 
     package static var hash: UInt64 {
         var hash = KeyedHash(key0: SharedState.layoutHash, key1: version)

@@ -37,15 +37,20 @@ package enum ForwardedRequest {
     ///   - via: our own header line, CRLF included.
     ///   - recordRoute: our own header line, CRLF included; nil where there is to be none.
     ///   - appendRoute: Route values to put behind the others (a Path, or strict routing, §16.6 step 6).
+    /// - Returns: what a CANCEL or ACK needs of it; nil where it may have a Route, which they repeat.
+    @discardableResult
     package static func write(
         message: borrowing Message, requestURI: Span<UInt8>?, via: Span<UInt8>, recordRoute: Span<UInt8>?,
         appendRoute: Span<UInt8>?, _ edits: Edits, to writer: inout ByteWriter
-    ) {
+    ) -> HopFields? {
         let bytes = message.bytes
         let index = message.index
+        var hop = HopFields(madeFrom: index)
         writer.append(bytes.slice(index.methodRange))
         writer.append(Ascii.space)
+        let uriStart = writer.count
         if let requestURI { writer.append(requestURI) } else { writer.append(bytes.slice(index.requestURI)) }
+        hop.place(requestURI: uriStart, to: writer.count)
         writer.append(" SIP/2.0\r\n")
 
         var pending = PendingEdits()
@@ -88,10 +93,14 @@ package enum ForwardedRequest {
 
         var place = Int(index.headersOffset)
         while let edit = pending.takeFirst() {
-            if edit.from > place { writer.append(bytes, from: place, to: edit.from) }
+            if edit.from > place {
+                hop.move(index, from: place, to: edit.from, place: writer.count)
+                writer.append(bytes, from: place, to: edit.from)
+            }
             place = Swift.max(place, edit.to)
             switch edit.kind {
             case .ownVia:
+                hop.place(viaLine: writer.count, to: writer.count + via.count)
                 writer.append(via)
                 if hops.count == 0 {
                     writer.append("Max-Forwards: ")
@@ -123,7 +132,9 @@ package enum ForwardedRequest {
                 }
             }
         }
+        hop.move(index, from: place, to: Int(index.end), place: writer.count)
         writer.append(bytes, from: place, to: Int(index.end))
+        return index.has(.route) || appendRoute != nil ? nil : hop
     }
 
     /// Before the first Record-Route line; where there is none, behind the Via lines that come together with

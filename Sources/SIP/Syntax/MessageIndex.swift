@@ -54,6 +54,8 @@ package struct MessageIndex: BitwiseCopyable, Sendable {
     package var toTag: ByteRange = .none
     package var callID: ByteRange = .none
     package var topVia = Via()
+    /// The Via values below the top one, of its line or else the next; empty where there are none.
+    package var lowerVias: ByteRange = .none
 
     private var fields = InlineArray<27, HeaderField>(repeating: HeaderField())
 

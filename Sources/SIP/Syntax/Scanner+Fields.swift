@@ -6,8 +6,13 @@ extension ScanPass {
     {
         switch id {
         case .via:
-            guard isFirst else { return }
-            if let via = Via.parse(bytes, value) { index.topVia = via } else { note(.badVia) }
+            guard isFirst else {
+                if index.first(.via).count == 2 && index.topVia.rest == 0 { index.lowerVias = value }
+                return
+            }
+            guard let via = Via.parse(bytes, value) else { return note(.badVia) }
+            index.topVia = via
+            if via.rest != 0 { index.lowerVias = ByteRange(Int(via.rest), value.end) }
         case .from:
             guard isFirst else { return note(.duplicateFrom) }
             if let tag = scanAddress(value) { index.fromTag = tag } else { note(.badFrom) }

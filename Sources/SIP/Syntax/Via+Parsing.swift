@@ -36,6 +36,18 @@ extension Via {
         return via
     }
 
+    /// The host of the first via-parm in `range`, nil where it breaks the grammar before; what is behind is not
+    /// looked at.
+    static func host(_ bytes: Span<UInt8>, _ range: ByteRange) -> ByteRange? {
+        guard range.lies(in: bytes) else { return nil }
+        let start = bytes.skippingWhitespace(range.start, range.end)
+        guard let transport = protocolEnd(bytes, start, range.end) else { return nil }
+        let place = bytes.first(transport, range.end) { $0.blankOrControl }
+        let host = bytes.skippingWhitespace(place, range.end)
+        guard place > transport, host > place, let end = bytes.endOfHost(host, range.end) else { return nil }
+        return ByteRange(host, end)
+    }
+
     /// Behind "SIP / 2.0 /", where the transport stands. Name and version are not ours to judge: the start
     /// line is.
     @inline(__always)

@@ -76,15 +76,13 @@ extension Message {
     /// The via-parm below the top one: where a response goes on once the top one is removed (RFC 3261 §16.7
     /// step 3). Nil where there is none or it is broken.
     package func secondVia() -> Via? {
-        let top = index.topVia
-        guard !top.isEmpty else { return nil }
-        if top.rest != 0 {
-            return Via.parse(bytes, ByteRange(Int(top.rest), index.first(.via).value.end))
-        }
-        guard index.first(.via).count > 1 else { return nil }
-        var lines = lines(.via)
-        _ = lines.next()
-        guard let second = lines.next() else { return nil }
-        return Via.parse(bytes, second.field.value)
+        guard !index.topVia.isEmpty, !index.lowerVias.isEmpty else { return nil }
+        return Via.parse(bytes, index.lowerVias)
+    }
+
+    /// The host of that via-parm, for who wants to know no more of it.
+    package func secondViaHost() -> ByteRange? {
+        guard !index.topVia.isEmpty, !index.lowerVias.isEmpty else { return nil }
+        return Via.host(bytes, index.lowerVias)
     }
 }
