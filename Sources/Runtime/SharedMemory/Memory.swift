@@ -56,6 +56,13 @@ import Platform
         return unsafe _overrideLifetime(Span(_unsafeStart: start, count: count), copying: ())
     }
 
+    /// Has the pages of a stretch made at once: a fault for each, when it is written first, costs several times as
+    /// much. Where the kernel does not know how (before 5.14), nothing happens.
+    package func populate(_ offset: Int, count: Int) {
+        let populateWrite: Int32 = 23
+        _ = unsafe madvise(checked(offset, count), count, populateWrite)
+    }
+
     /// A writer over `capacity` bytes at `offset`.
     @inline(__always) package func writer(_ offset: Int, capacity: Int) -> ByteWriter {
         unsafe ByteWriter(unsafe: checked(offset, capacity), capacity: capacity)

@@ -59,7 +59,22 @@ package struct Pool: BitwiseCopyable {
         if bumped == capacity { return 0 }
         set(0, bumped + 1)
         set(1, word(1) + 1)
+        populate(bumped)
         return UInt32(bumped + 1)
+    }
+
+    /// Memory that is touched first together, and the largest cells for which that is done.
+    private static let chunk = 64 << 10
+    private static let largestPopulated = 1024
+
+    /// Makes the pages of the next chunk where the cell behind so many others is the first to reach into it.
+    private func populate(_ others: Int) {
+        if cellBytes > Pool.largestPopulated { return }
+        let start = cells + others * cellBytes
+        let next = (start + cellBytes - 1) & ~(Pool.chunk - 1)
+        if start > next { return }
+        let end = min(next + Pool.chunk, (cells + capacity * cellBytes) & ~4095)
+        if next >= cells && end > next { log.memory.populate(next, count: end - next) }
     }
 
     package func free(_ cell: UInt32) {
