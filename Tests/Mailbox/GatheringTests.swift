@@ -28,7 +28,7 @@ struct GatheringTests {
         var bench = Bench(longest: 4)
         bench.pass(perSecond: 2000)
         #expect(bench.pause == 4000)
-        bench.pass(perSecond: 8000)
+        bench.pass(perSecond: 16_000)
         #expect(1900...2100 ~= bench.pause)
         bench.pass(perSecond: 200_000, turn: 100)
         #expect(bench.pause == 500)

@@ -13,7 +13,7 @@ package struct Gathering {
     private static let pauses: UInt64 = 4
     /// Messages that are worth a pause, and those that are enough for one.
     private static let worthwhile: UInt64 = 3
-    private static let batch: UInt64 = 16
+    private static let batch: UInt64 = 32
     /// Microseconds: a shorter pause costs what it saves.
     private static let shortest: UInt64 = 500
 

@@ -8,9 +8,9 @@ struct SlotPool: ~Copyable {
     private let slots: Slots
     private var small: [Int] = []
     private var large: [Int] = []
-    /// Free slots, of those in the hand and the others, as of the last look.
+    /// Free slots, of those in the hand and the others, as of the last look at all, less those taken since.
     private var smallLeft = 0
-    /// Slots per process at the last look, and those handed out since.
+    /// Slots per process at that look, and those handed out since.
     private var held = InlineArray<68, Int>(repeating: 0)
     private let quota: Int
     private static let handSize = 256
@@ -18,8 +18,8 @@ struct SlotPool: ~Copyable {
     /// Who looks for slots.
     private enum Seeker: Int { case small, large, smallStream, largeStream }
 
-    /// The millisecond in which one looked in vain. All slots are looked at each time, so under an overload, when
-    /// each message would have that done, it waits for the next one.
+    /// The millisecond in which one looked in vain, at all slots: under an overload, when each message would have
+    /// that done, it waits for the next one.
     private var vainAt = InlineArray<4, UInt64>(repeating: 0)
 
     init(slots: Slots) {
@@ -34,7 +34,7 @@ struct SlotPool: ~Copyable {
     private mutating func refill(_ seeker: Seeker) {
         let now = Clock.milliseconds()
         if vainAt[seeker.rawValue] == now { return }
-        refill()
+        if seeker == .small { takeLowest() } else { refill() }
         let isVain =
             switch seeker {
             case .small: small.isEmpty
@@ -45,6 +45,17 @@ struct SlotPool: ~Copyable {
         if isVain { vainAt[seeker.rawValue] = now }
     }
 
+    /// The lowest free slots are near the begin: most looks end there.
+    private mutating func takeLowest() {
+        for index in 0..<slots.smallCount where slots.isFree(index) {
+            small.append(index)
+            if small.count == SlotPool.handSize { break }
+        }
+        smallLeft = max(smallLeft, small.count)
+        small.reverse()
+    }
+
+    /// Looks at all slots, and at who has them.
     private mutating func refill() {
         small.removeAll(keepingCapacity: true)
         large.removeAll(keepingCapacity: true)
