@@ -215,12 +215,15 @@ def logger():
 # The master, which finds memory and sockets in the descriptor store
 
 def strike_master(proxy, point, deed=lambda: None):
-    """The master dies at this point, once `deed` is done, if it needs one; the next one serves afterwards."""
+    """The master dies at this point, once `deed` is done, if it needs one; the next one serves afterwards. Gives what
+    `deed` gives.
+    """
     count = proxy.starts
     arm(proxy, proxy.process.pid, point)
-    deed()
+    done = deed()
     proxy.await_start(count + isinstance(point, tuple), 30)
     equal(armed(proxy), "none", "the point that nobody has passed")
+    return done
 
 
 def master_dies(points, deed=lambda proxy: None):
@@ -242,11 +245,7 @@ def on_the_way():
     with Supervision(PATIENT) as scene:
         alice, bob = scene.alice, scene.phone("bob", UA)
         for point in MASTER:
-            count = scene.proxy.starts
-            arm(scene.proxy, scene.proxy.process.pid, point)
-            invite = alice.invite("bob")
-            scene.proxy.await_start(count, 30)
-            equal(armed(scene.proxy), "none", "the point that nobody has passed")
+            invite = strike_master(scene.proxy, point, lambda: alice.invite("bob"))
             try:
                 refuse(bob, bob.expect("INVITE"), 486)
                 alice.ack_failure(invite, alice.answer_of(invite, 486))
@@ -279,11 +278,7 @@ def to_stream():
     with Supervision(PATIENT, alice=UA) as scene:
         alice, bob = scene.alice, scene.phone("bob", TCPUA)
         for point in TO_STREAM:
-            count = scene.proxy.starts
-            arm(scene.proxy, scene.proxy.process.pid, point)
-            invite = alice.invite("bob")
-            scene.proxy.await_start(count, 30)
-            equal(armed(scene.proxy), "none", "the point that nobody has passed")
+            invite = strike_master(scene.proxy, point, lambda: alice.invite("bob"))
             finish(alice, bob, invite, bob.expect("INVITE"))
 
 
