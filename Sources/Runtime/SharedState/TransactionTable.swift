@@ -128,7 +128,7 @@ package struct TransactionTable: BitwiseCopyable {
         header.key = key
         header.next = log.memory.load(bucket(key))
         log.write(header, at: offset)
-        // What was in it need not come back: taken back, the turn leaves a free record.
+        // Without the log: a turn that is taken back leaves a free record, of which only the header matters.
         log.memory.zero(offset + RecordHeader.bytes, count: TransactionTable.recordBytes - RecordHeader.bytes)
         log.write32(cell, at: bucket(key))
         return cell
