@@ -48,7 +48,7 @@ class Load:
 
     def processes(self, done):
         """What each process took; the small ones left out."""
-        return [f"{title.removeprefix('sipforkd: ').split(' -')[0]} {ran / done:.1f}"
+        return [f"{os.path.basename(title.removeprefix('sipforkd: ').split(' -')[0])} {ran / done:.1f}"
                 for (title, _), ran in self.meter.processes.items() if ran > 0.01 * self.meter.total]
 
 
